@@ -1,0 +1,192 @@
+# addcow: build, test and install. `make help` lists the targets.
+#
+# Sources are found by wildcard, so a new file needs no line here. Everything
+# made goes below $(BUILD). The engine and the tool see 64-bit file offsets by
+# _FILE_OFFSET_BITS; the shim must not, because with it a definition of `pread`
+# would export `pread64` alone, and it must not be fortified, because the
+# checking inlines call the very symbols it defines.
+
+PREFIX ?= /usr/local
+BUILD ?= build
+V ?= 0
+CFLAGS ?= -O2 -g
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+ifeq ($(V),0)
+quiet = @printf '  %-5s %s\n' '$(1)' '$@';
+.SILENT: install uninstall clean
+endif
+
+version := 0.1
+base := -std=gnu11 -Wall -Wextra -Werror -D_GNU_SOURCE -DADDCOW_VERSION='"$(version)"'
+compile = $(CC) $(base) $(CPPFLAGS) $(CFLAGS) $(part_flags) -MMD -MP -c -o $@ $<
+link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@
+
+engine_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard engine/*.c))
+shim_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/*.c))
+tool_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tool/*.c))
+unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c) $(UNIT_RUNNER))
+tool_unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/tool/*.c))
+
+archive := $(BUILD)/libaddcow.a
+preload := $(BUILD)/libaddcow-preload.so
+tool := $(BUILD)/addcow-img
+micro := $(BUILD)/bench/micro
+unit := $(BUILD)/tests/unit
+tool_unit := $(BUILD)/tests/tool
+
+PYTHON ?= /usr/bin/python3
+export PYTHONDONTWRITEBYTECODE := 1
+
+all: $(archive) ## build the library, the tool and the preload library (the default)
+
+.PHONY: all deps demo check bench asan tsan install uninstall clean help FORCE
+
+# ---- compile and link ------------------------------------------------------
+
+large := -D_FILE_OFFSET_BITS=64
+$(BUILD)/obj/engine/%.o: part_flags = $(large) -iquote engine -fPIC -fvisibility=hidden
+$(BUILD)/obj/tool/%.o: part_flags = $(large) -iquote engine
+$(BUILD)/obj/tests/%.o: part_flags = $(large) -iquote engine -iquote tool
+$(BUILD)/obj/bench/%.o: part_flags = $(large)
+$(BUILD)/obj/shim/%.o: part_flags = -U_FILE_OFFSET_BITS -U_FORTIFY_SOURCE -iquote engine \
+	-fPIC -fvisibility=hidden -ftls-model=initial-exec
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(compile)
+
+$(shim_obj): | $(BUILD)/have-libunwind
+
+$(archive): $(engine_obj)
+	@rm -f $@
+	$(call quiet,AR)$(AR) rcs $@ $^
+
+# Static, so that in a shell that has the shim the tool still sees the files themselves.
+$(tool): $(tool_obj) $(archive)
+	$(call quiet,LD)$(link) $(if $(findstring -fsanitize,$(CFLAGS)),,-static) $^ -lpthread
+
+# The rows of hooks.def are the only list of what is exported.
+$(BUILD)/shim.map: shim/hooks.def $(BUILD)/flags
+	$(call quiet,GEN){ echo '{ global:' && $(CC) -E -P -x c -D'HOOK(f,s,b)=s;' $< && \
+		echo 'local: *; };'; } > $@.new && mv $@.new $@
+
+$(preload): $(shim_obj) $(archive) $(BUILD)/shim.map
+	$(call quiet,LD)$(link) -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl,-z,now \
+		-Wl,--version-script=$(BUILD)/shim.map $(shim_obj) $(archive) -ldl -lpthread
+
+$(micro): $(BUILD)/obj/bench/micro.o
+	@mkdir -p $(@D)
+	$(call quiet,LD)$(link) $^
+
+$(unit): $(unit_obj) $(archive)
+	@mkdir -p $(@D)
+	$(call quiet,LD)$(link) $^ $(if $(UNIT_RUNNER),,-lcriterion) -lpthread
+
+# A test may put a function of its own in an engine function's place.
+$(tool_unit): $(tool_unit_obj) $(filter-out %/main.o,$(tool_obj)) $(archive)
+	@mkdir -p $(@D)
+	$(call quiet,LD)$(link) -Wl,--allow-multiple-definition $^ -lcriterion -lpthread
+
+# Another compiler or other flags make everything anew.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(base) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))' > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(BUILD)/have-libunwind:
+	@mkdir -p $(@D)
+	@echo '#include <libunwind.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 || { echo \
+		"addcow: libunwind.h is missing: run 'make deps', or install libunwind-dev" >&2; exit 1; }
+	@touch $@
+
+-include $(patsubst %.o,%.d,$(engine_obj) $(shim_obj) $(tool_obj) $(unit_obj) $(tool_unit_obj))
+
+# ---- test --------------------------------------------------------------------
+
+# One row per part: its name, and the command that runs it. Each ends with its own
+# total, and tests/check.sh adds them up. The slow ones stand first.
+parts := unit
+run_boot := $(PYTHON) tests/e2e/boot.py
+run_e2e := $(PYTHON) tests/e2e/harness.py
+run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
+run_selftest := tests/e2e/selftests.sh
+run_watch := $(PYTHON) tests/e2e/watch.py
+run_badinput := $(PYTHON) tests/e2e/badinput.py
+run_unit := $(unit) --verbose
+run_tool-unit := $(tool_unit) --verbose
+run_tool-cli := tests/tool/test_tool.sh
+run_wrapper := tests/wrapper/test_wrapper.sh
+run_layers := tests/layers.sh
+run_symbols := $(PYTHON) tests/symbols.py
+
+part_targets := $(addprefix check-,$(parts))
+.PHONY: $(part_targets) check-tool check-build
+export CC BUILD
+
+check: deps ## run every test, after installing what they need
+	@$(MAKE) --no-print-directory check-build
+	@tests/check.sh $(foreach p,$(parts),'$(p)=$(run_$(p))')
+
+check-build: all $(unit)
+
+check-boot: all ## run one part: boot a guest from a disk
+check-e2e: all ## … real programs, on a plain file and on a disk
+check-crosscheck: all ## … random operations against an independent decoder
+check-selftest: all ## … that the two above see what they should
+check-watch: all ## … tracing, summaries, messages, and what is durable when
+check-badinput: all ## … hostile and broken input
+check-unit: $(unit) ## … the engine's unit tests
+check-tool: check-tool-unit check-tool-cli ## … addcow-img
+check-tool-unit: $(tool_unit)
+check-tool-cli: all
+check-wrapper: all ## … addcow-preload.sh
+check-layers: all ## … who may include and call what
+check-symbols: all ## … which symbols of libc are hooked, and why not the others
+
+$(part_targets): check-%:
+	$(run_$*)
+
+asan: ## run the unit tests under the address and undefined-behaviour sanitizers
+	$(MAKE) BUILD=build/asan check-unit check-tool-unit \
+		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+
+# Criterion cannot work there: tests/tsan stands in for it. Nor can gcc's sanitizer with all
+# of the kernel's random addresses, nor its deadlock detector with more than 64 locks held.
+tsan: ## run the engine's unit tests under the thread sanitizer
+	TSAN_OPTIONS=detect_deadlocks=0 setarch -R $(MAKE) BUILD=build/tsan check-unit UNIT_RUNNER=tests/tsan/runner.c run_unit=build/tsan/tests/unit \
+		CPPFLAGS='-I tests/tsan' CFLAGS='-O1 -g -fsanitize=thread'
+
+# ---- for people --------------------------------------------------------------
+
+deps: ## install what demo and check need (Debian; elsewhere: say what that is)
+	@tests/deps.sh
+
+demo: deps ## see real programs use a disk
+	@$(MAKE) --no-print-directory all
+	@tests/demo.sh
+
+bench: all $(micro) ## compare a disk with a raw file and with qcow2
+	@$(PYTHON) bench/run.py
+
+bindir = $(DESTDIR)$(PREFIX)/bin
+libdir = $(DESTDIR)$(PREFIX)/lib/addcow
+
+install: all ## install below PREFIX (/usr/local), DESTDIR in front
+	install -d '$(bindir)' '$(libdir)'
+	install -m 755 $(tool) addcow-preload.sh '$(bindir)'
+	install -m 644 $(preload) '$(libdir)'
+
+uninstall: ## remove what install put there
+	rm -f '$(bindir)/addcow-img' '$(bindir)/addcow-preload.sh' '$(libdir)/libaddcow-preload.so'
+	[ ! -d '$(libdir)' ] || rmdir '$(libdir)'
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | \
+		while IFS='	' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
+	@echo '  Variables: CC CFLAGS V=1 (show commands) PREFIX DESTDIR'

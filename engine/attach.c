@@ -1,0 +1,434 @@
+/*
+ * How a process begins and ends to take part in a disk's run-time state.
+ *
+ * Under the attach lock of the run-time file (and only there) one can tell
+ * whether anybody else is alive in it. If nobody is, a valid file of this boot
+ * was left by a process that was killed: its bits are kept, because the page
+ * cache has the data. A file of another boot is left from a power cut: those
+ * writes were never flushed, and are dropped. Each that leaves looks whether it
+ * is the last; the last one flushes, marks the region dead and removes the file.
+ * A fork's child that never took part itself may still hold the mapping, sees
+ * the mark at its next call, and begins anew.
+ */
+#include "region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "disk.h"
+#include "format.h"
+#include "lock.h"
+#include "msg.h"
+#include "runfile.h"
+
+/* ---- the metadata file's locks ----------------------------------------- */
+
+/*
+ * Each side takes its own lock first and looks for the other's then, so that two
+ * that start together cannot both go on.
+ */
+static int lock_meta(struct acow_disk *disk, struct acow_msg *msg)
+{
+    bool backing_use = disk->flags & DISK_BACKING_USE;
+    int r;
+
+    r = lock_set(disk->sys, disk->meta_fd, F_OFD_SETLK, F_RDLCK,
+                 backing_use ? DISK_BACKING : DISK_READER);
+    if (r == 0 && disk->writable)
+        r = lock_set(disk->sys, disk->meta_fd, F_OFD_SETLK, F_RDLCK, DISK_WRITER);
+    if (r == 0)
+        r = lock_held(disk->sys, disk->meta_fd, backing_use ? F_WRLCK : F_RDLCK, DISK_WRITER);
+    if (r == 0 && disk->writable) {
+        r = lock_held(disk->sys, disk->meta_fd, F_WRLCK, DISK_BACKING);
+        if (r > 0)
+            return msg_set(msg, -EBUSY, "%s: cannot open for writing: it is in use as the backing "
+                           "file of another disk", disk->meta_path);
+    }
+    if (r > 0 || r == -EAGAIN)
+        return msg_set(msg, -EBUSY, "%s: cannot %s: another program has it open for writing",
+                       disk->meta_path, backing_use ? "use it as a backing file" : "open");
+    if (r < 0)
+        return msg_set(msg, r, "%s: cannot lock: %s", disk->meta_path, msg_why(r));
+    return 0;
+}
+
+/* A writer whose pending bits nobody else can see must be the only one that has the disk open. */
+static int lock_meta_alone(struct acow_disk *disk, struct acow_msg *msg)
+{
+    int r = lock_set(disk->sys, disk->meta_fd, F_OFD_SETLK, F_WRLCK, DISK_WRITER);
+
+    if (r == 0)
+        r = lock_held(disk->sys, disk->meta_fd, F_WRLCK, DISK_READER);
+    if (r > 0 || r == -EAGAIN)
+        return msg_set(msg, -EBUSY, "%s: cannot open for writing: another program has it open, and "
+                       "%s cannot be made to share it", disk->meta_path, disk->run_path);
+    return r;
+}
+
+/* ---- taking part in a run-time file -------------------------------------- */
+
+static void close_run(struct acow_disk *disk)
+{
+    if (disk->run_fd >= 0)
+        disk->sys->close(disk->run_fd);
+    disk->run_fd = -1;
+}
+
+/*
+ * Nothing in the run-time file is worth keeping, and nobody is alive in it. It is
+ * not made anew in place, because somebody may be looking at it. 1: to be begun again.
+ */
+static int discard(struct acow_disk *disk, struct region *region)
+{
+    int r;
+
+    if (region && runfile_is_region(region))
+        __atomic_store_n(&region->gen, REGION_DEAD, __ATOMIC_RELEASE);
+    r = disk->sys->unlink(disk->run_path);
+    return r < 0 ? r : 1;
+}
+
+/* What is in the run-time file, as judge says; *alive tells whether somebody takes part in it. */
+static int look_inside(struct acow_disk *disk, const struct stat *st, struct region **region,
+                       int *alive, struct acow_msg *msg)
+{
+    int usable = 0, r;
+
+    *alive = lock_held(disk->sys, disk->run_fd, F_WRLCK, REGION_LIVE);
+    if (*alive < 0)
+        return *alive;
+    if (st->st_size >= REGION_HEAD) {
+        r = runfile_map_head(disk, PROT_READ | PROT_WRITE, region);
+        if (r < 0)
+            return r;
+        usable = runfile_judge(disk, *region, st, msg);
+    }
+    if (usable == 0 && *alive)
+        return msg_set(msg, -EIO, "%s: is damaged while in use", disk->run_path);
+    if (usable == 1 && !*alive && (*region)->poison) {
+        msg_log(disk->sys, "%s: writes that were not yet safe when an fsync failed are dropped",
+                disk->meta_path);
+        return 0;
+    }
+    return usable;
+}
+
+static int take_part(struct acow_disk *disk)
+{
+    int r = lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_RDLCK, REGION_LIVE);
+
+    if (r == 0 && disk->writable)
+        r = lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_RDLCK, REGION_WRITER);
+    return r;
+}
+
+/* As the metadata file's: who may use the disk may share its run-time state. */
+static void give_owner(struct acow_disk *disk, const struct stat *run)
+{
+    struct stat meta;
+
+    if (disk->sys->fstat(disk->meta_fd, &meta) < 0)
+        return;
+    if (run->st_uid != meta.st_uid || run->st_gid != meta.st_gid)
+        disk->sys->fchown(disk->run_fd, meta.st_uid, meta.st_gid);
+    disk->sys->fchmod(disk->run_fd, meta.st_mode & 0666);
+}
+
+static int join_region(struct acow_disk *disk, const struct stat *st, struct acow_msg *msg)
+{
+    struct region *region = NULL;
+    uint64_t size = 0;
+    int alive, usable, r;
+
+    r = disk_image_size(disk, &size);
+    if (r < 0)
+        return r;
+    usable = look_inside(disk, st, &region, &alive, msg);
+    if (usable == 1)
+        r = alive ? runfile_join_live(disk, region) : runfile_take_over(disk, region, size);
+    else if (usable < 0)
+        r = usable;
+    else if (st->st_size == 0)
+        r = runfile_make(disk, &region, size, msg);
+    else
+        r = discard(disk, region);
+    if (r == 0)
+        r = take_part(disk);
+    if (r == 0)
+        runfile_sign_in(disk, region);
+    if (r == 0)
+        r = region_map(disk, region, NULL);
+    else if (region)
+        disk->sys->munmap(region, REGION_HEAD);
+    return r;
+}
+
+/* The attach lock is held, and run_fd, which `st` describes, is what the path names. */
+static int join_trusted(struct acow_disk *disk, const struct stat *st, struct acow_msg *msg)
+{
+    bool fresh = st->st_size == 0;
+    int r;
+
+    if (fresh)
+        give_owner(disk, st);
+    r = join_region(disk, st, msg);
+    /* An open that fails leaves nothing behind. */
+    if (r < 0 && fresh)
+        disk->sys->unlink(disk->run_path);
+    return r;
+}
+
+/* 1: run_fd, which `here` then describes, is what the path names; 0: no longer. */
+static int is_current(struct acow_disk *disk, struct stat *here)
+{
+    struct stat there;
+    int r = disk->sys->fstat(disk->run_fd, here);
+
+    if (r == 0)
+        r = disk->sys->stat(disk->run_path, &there);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    return here->st_dev == there.st_dev && here->st_ino == there.st_ino;
+}
+
+/* 1: to be begun again. */
+static int join_opened(struct acow_disk *disk, struct acow_msg *msg)
+{
+    struct stat st;
+    int r = lock_set(disk->sys, disk->run_fd, F_OFD_SETLKW, F_WRLCK, REGION_ATTACH);
+
+    if (r < 0)
+        return r;
+    r = is_current(disk, &st);
+    if (r == 1) {
+        r = runfile_check_trust(disk, &st, msg);
+        if (r == 0)
+            r = join_trusted(disk, &st, msg);
+    } else if (r == 0) {
+        /* The last one has removed it while this one waited. */
+        r = 1;
+    }
+    lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_ATTACH);
+    return r;
+}
+
+static int join(struct acow_disk *disk, struct acow_msg *msg)
+{
+    int r;
+
+    disk->role = ROLE_MEMBER;
+    do {
+        r = disk->sys->open(disk->run_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                            0600);
+        if (r < 0)
+            break;
+        disk->run_fd = r;
+        r = join_opened(disk, msg);
+        if (r != 0)
+            close_run(disk);
+    } while (r > 0);
+    if (r < 0)
+        disk->role = ROLE_NONE;
+    return r;
+}
+
+static int go_alone(struct acow_disk *disk, struct acow_msg *msg)
+{
+    struct region *region;
+    uint64_t size;
+    int r = lock_meta_alone(disk, msg);
+
+    if (r < 0)
+        return r;
+    r = disk->sys->memfd("addcow-run");
+    if (r < 0)
+        return r;
+    disk->run_fd = r;
+    disk->role = ROLE_ALONE;
+    r = disk_image_size(disk, &size);
+    if (r == 0)
+        r = runfile_make(disk, &region, size, msg);
+    if (r == 0)
+        r = region_map(disk, region, NULL);
+    if (r < 0) {
+        close_run(disk);
+        disk->role = ROLE_NONE;
+    }
+    return r;
+}
+
+/* A region of one's own to look at, when there is no run-time file: no pending bits. */
+static int look_at_nothing(struct acow_disk *disk)
+{
+    struct region *region;
+    uint64_t size = 0;
+    void *map;
+    int r = disk_image_size(disk, &size);
+
+    if (r == 0)
+        r = disk->sys->mmap(REGION_HEAD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
+                            &map);
+    if (r < 0)
+        return r;
+    region = map;
+    region->size = size;
+    region->pages = bits_pages(format_sectors(size));
+    region->gen = 2;
+    return region_map(disk, region, NULL);
+}
+
+static int look(struct acow_disk *disk, struct acow_msg *msg)
+{
+    struct region *region = NULL;
+    struct stat st;
+    int usable = 0, r;
+
+    disk->role = ROLE_LOOKER;
+    r = disk->sys->open(disk->run_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (r == -ENOENT)
+        return look_at_nothing(disk);
+    if (r < 0)
+        return msg_set(msg, r, "%s: cannot read the run-time file: %s", disk->run_path, msg_why(r));
+    disk->run_fd = r;
+    r = disk->sys->fstat(disk->run_fd, &st);
+    if (r == 0)
+        r = runfile_check_trust(disk, &st, msg);
+    if (r == 0 && st.st_size >= REGION_HEAD) {
+        r = runfile_map_head(disk, PROT_READ, &region);
+        if (r == 0)
+            usable = runfile_judge(disk, region, &st, msg);
+    }
+    if (r == 0 && usable == 1 && region->gen != REGION_DEAD)
+        return region_map(disk, region, NULL);
+    if (region)
+        disk->sys->munmap(region, REGION_HEAD);
+    close_run(disk);
+    if (r == 0 && usable >= 0)
+        return look_at_nothing(disk);
+    return r < 0 ? r : usable;
+}
+
+bool region_appeared(struct acow_disk *disk)
+{
+    struct stat st;
+    uint64_t size;
+
+    return disk->sys->stat(disk->run_path, &st) == 0
+           || (disk_image_size(disk, &size) == 0 && size != disk->att->region->size);
+}
+
+int region_attach(struct acow_disk *disk, struct acow_msg *msg)
+{
+    int r;
+
+    /* In a fork's child: the parent's, and not to be used here. */
+    close_run(disk);
+    if (!(disk->flags & ACOW_INSPECT)) {
+        r = lock_meta(disk, msg);
+        if (r < 0)
+            return r;
+    }
+    if (disk->flags & (ACOW_INSPECT | DISK_BACKING_USE))
+        return look(disk, msg);
+    if (msg)
+        msg->text[0] = '\0';
+    r = join(disk, msg);
+    if (r == -EACCES || r == -EROFS || (r == -EPERM && msg && !msg->text[0])) {
+        if (!disk->writable) {
+            r = look(disk, msg);
+            /* Without a right to make the file, one must look for it at every call. */
+            disk->watching = r == 0 && disk->run_fd < 0;
+            if (disk->watching)
+                disk->att->gen--;
+            return r;
+        }
+        return go_alone(disk, msg);
+    }
+    if (r == -ELOOP)
+        return msg_set(msg, r, "%s: is a symbolic link; the run-time file cannot be one",
+                       disk->run_path);
+    if (r < 0 && msg && !msg->text[0])
+        msg_set(msg, r, "%s: cannot make or use the run-time file: %s", disk->run_path, msg_why(r));
+    return r;
+}
+
+/* The attach lock is held. Nobody else is alive: fold the bits in, and remove the file. */
+static int leave_last(struct acow_disk *disk, struct att *att)
+{
+    struct stat st;
+    int r = 0;
+
+    if (flush_pending(att)) {
+        if (disk->writable)
+            r = flush_disk(disk, att);
+        /* Bits left behind are for whoever opens it next; those over lost data are for nobody. */
+        if (!att->region->poison && (r < 0 || !disk->writable))
+            return r;
+    }
+    __atomic_store_n(&att->region->gen, REGION_DEAD, __ATOMIC_RELEASE);
+    if (is_current(disk, &st) == 1)
+        disk->sys->unlink(disk->run_path);
+    return r;
+}
+
+/* Others may have made the disk larger since this one last looked, and have bits there. */
+static int look_again(struct acow_disk *disk, struct att **att)
+{
+    int r = 0;
+
+    *att = disk->att;
+    if ((*att)->gen != __atomic_load_n(&(*att)->region->gen, __ATOMIC_ACQUIRE))
+        r = region_map(disk, (*att)->region, *att);
+    *att = disk->att;
+    return r;
+}
+
+static int leave_member(struct acow_disk *disk)
+{
+    struct att *att;
+    int r, others;
+
+    r = lock_set(disk->sys, disk->run_fd, F_OFD_SETLKW, F_WRLCK, REGION_ATTACH);
+    if (r < 0)
+        return r;
+    r = look_again(disk, &att);
+    runfile_sign_out(disk, att->region);
+    others = lock_held(disk->sys, disk->run_fd, F_WRLCK, REGION_LIVE);
+    if (r == 0 && others == 0)
+        r = leave_last(disk, att);
+    else if (r == 0 && disk->writable
+             && lock_held(disk->sys, disk->run_fd, F_WRLCK, REGION_WRITER) <= 0 && flush_pending(att))
+        r = flush_disk(disk, att);
+    /* Said, not left to close: a fork's child may hold the same description. */
+    lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_WRITER);
+    lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_LIVE);
+    lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_ATTACH);
+    return r;
+}
+
+int region_fold_in(struct acow_disk *disk)
+{
+    struct att *att;
+    int r = look_again(disk, &att);
+
+    return r == 0 && flush_pending(att) ? flush_disk(disk, att) : r;
+}
+
+int region_detach(struct acow_disk *disk)
+{
+    int r = 0;
+
+    if (disk->role == ROLE_MEMBER)
+        r = leave_member(disk);
+    else if (disk->role == ROLE_ALONE)
+        r = region_fold_in(disk);
+    close_run(disk);
+    disk->role = ROLE_NONE;
+    disk->watching = false;
+    __atomic_store_n(&disk->att, &disk->stale, __ATOMIC_RELEASE);
+    return r;
+}

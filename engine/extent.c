@@ -1,0 +1,140 @@
+/*
+ * Where data and holes are, and how many sectors are allocated. A hole may lie in an
+ * image, in a raw backing file, past a backing file's end, or anywhere below in a
+ * chain; files are asked with SEEK_DATA and SEEK_HOLE, and one that cannot say is all
+ * data.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "disk.h"
+#include "format.h"
+
+/* Data or hole at `off` of a plain file, and how far, at most `len` bytes. */
+static int probe_file(struct acow_disk *disk, int fd, uint64_t off, uint64_t *len)
+{
+    int64_t data = disk->sys->lseek(fd, (int64_t)off, SEEK_DATA);
+    int64_t hole;
+
+    if (data == -ENXIO)
+        return ACOW_HOLE;
+    if (data < 0)
+        return ACOW_DATA;
+    if ((uint64_t)data > off) {
+        if ((uint64_t)data - off < *len)
+            *len = (uint64_t)data - off;
+        return ACOW_HOLE;
+    }
+    hole = disk->sys->lseek(fd, (int64_t)off, SEEK_HOLE);
+    if (hole > 0 && (uint64_t)hole - off < *len)
+        *len = (uint64_t)hole - off;
+    return ACOW_DATA;
+}
+
+static void in_file(struct acow_disk *disk, int fd, const char *file, uint64_t off, uint64_t len,
+                    struct acow_extent *extent)
+{
+    extent->len = len;
+    extent->kind = (enum acow_kind)probe_file(disk, fd, off, &extent->len);
+    if (extent->kind == ACOW_DATA) {
+        extent->file = file;
+        extent->file_off = off;
+    }
+}
+
+static int below(struct acow_disk *disk, uint64_t off, uint64_t len, struct acow_extent *extent)
+{
+    int r;
+
+    if (off >= disk->backing_size) {
+        extent->len = len;
+        extent->kind = ACOW_HOLE;
+        return 0;
+    }
+    if (len > disk->backing_size - off)
+        len = disk->backing_size - off;
+    if (disk->backing) {
+        r = acow_next_extent(disk->backing, off, len, extent);
+        extent->depth++;
+        extent->allocated = 0;
+        return r;
+    }
+    in_file(disk, disk->backing_fd, disk->backing_path, off, len, extent);
+    extent->depth = 1;
+    return 0;
+}
+
+int acow_next_extent(struct acow_disk *disk, uint64_t off, uint64_t limit,
+                     struct acow_extent *extent)
+{
+    struct att *att;
+    uint64_t size, end, stop;
+    bool set;
+    int r = disk_enter(disk, &att, &size);
+
+    if (r < 0)
+        return r;
+    if (off >= size || limit == 0)
+        return -ENXIO;
+    end = limit < size - off ? off + limit : size;
+    stop = off / ACOW_SECTOR;
+    stop = (stop + bits_run(&att->bits, stop, format_sectors(end) - stop, &set)) * ACOW_SECTOR;
+    if (stop > end)
+        stop = end;
+    *extent = (struct acow_extent){ .off = off, .allocated = set };
+    if (!set) {
+        r = below(disk, off, stop - off, extent);
+        extent->off = off;
+        return r;
+    }
+    in_file(disk, disk->image_fd, disk->image_path, off, stop - off, extent);
+    return 0;
+}
+
+/* The bits in one page's worth of sectors, if there are any. */
+static void count_page(const struct att *att, uint64_t page, uint64_t sectors, uint64_t *allocated,
+                       uint64_t *pending)
+{
+    uint64_t first = page * BITS_PAGE_SECTORS, a, p;
+    uint64_t count = sectors - first < BITS_PAGE_SECTORS ? sectors - first : BITS_PAGE_SECTORS;
+
+    bits_count(&att->bits, first, count, &a, &p);
+    *allocated += a;
+    *pending += p;
+}
+
+/* The page that holds the metadata file's next data at or behind `page`'s bits. */
+static uint64_t next_data(struct acow_disk *disk, uint64_t page)
+{
+    int64_t data = disk->sys->lseek(disk->meta_fd, (int64_t)(FORMAT_HEADER + page * BITS_PAGE),
+                                    SEEK_DATA);
+
+    if (data == -ENXIO)
+        return UINT64_MAX;
+    if (data < (int64_t)(FORMAT_HEADER + page * BITS_PAGE))
+        return page;
+    return ((uint64_t)data - FORMAT_HEADER) / BITS_PAGE;
+}
+
+/* A large disk's bitmap is mostly holes, which would take up memory by being looked at. */
+int acow_count_allocated(struct acow_disk *disk, uint64_t *allocated, uint64_t *pending)
+{
+    struct att *att;
+    uint64_t size, sectors, pages;
+    int r = disk_enter(disk, &att, &size);
+
+    if (r < 0)
+        return r;
+    *allocated = *pending = 0;
+    sectors = format_sectors(size);
+    pages = bits_pages(sectors);
+    for (uint64_t page = 0; page < pages; page++) {
+        uint64_t committed = next_data(disk, page);
+        uint64_t dirty = att->bits.pending ? bits_next_dirty(&att->bits, page) : pages;
+
+        page = committed < dirty ? committed : dirty;
+        if (page < pages)
+            count_page(att, page, sectors, allocated, pending);
+    }
+    return 0;
+}

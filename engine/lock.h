@@ -1,0 +1,27 @@
+/*
+ * Who uses a disk, told by locks that the kernel drops when their holder dies
+ * (open file description locks). Each is a byte far beyond any data.
+ */
+#ifndef ACOW_LOCK_H
+#define ACOW_LOCK_H
+
+#include "addcow.h"
+
+enum lock_byte {
+    /* in the run-time file */
+    REGION_ATTACH,  /* exclusive while taking part begins or ends */
+    REGION_LIVE,    /* shared by all that take part */
+    REGION_WRITER,  /* shared by those of them that may write */
+    /* in the metadata file */
+    DISK_WRITER,    /* shared by writers; exclusive by one whose pending bits no other can see */
+    DISK_READER,    /* shared by all that have it open for themselves */
+    DISK_BACKING,   /* shared by those that use it as a backing file */
+};
+
+/* cmd is F_OFD_SETLK or F_OFD_SETLKW, type as in struct flock. -EAGAIN: held by another. */
+int lock_set(const struct acow_sys *sys, int fd, int cmd, int type, enum lock_byte byte);
+
+/* 1 if another open file description holds the byte in a way that excludes `type`, else 0. */
+int lock_held(const struct acow_sys *sys, int fd, int type, enum lock_byte byte);
+
+#endif

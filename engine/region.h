@@ -1,0 +1,127 @@
+/*
+ * The run-time state of a disk, shared by every process that has it open: the
+ * pending bits, the size, the locks. It lives in X.add-cow.run beside the
+ * metadata file, mapped shared, or, where that directory is not writable, in
+ * memory shared over fork alone.
+ *
+ * Who takes part is told by locks that die with their holder (lock.h), not by
+ * process numbers: those say nothing from another container.
+ *
+ * Lock order: attach, size, flush, stripes by index, reserve.
+ */
+#ifndef ACOW_REGION_H
+#define ACOW_REGION_H
+
+#include <pthread.h>
+
+#include "addcow.h"
+#include "bitmap.h"
+
+#define REGION_STRIPES 64
+#define REGION_STRIPE_BYTES (64u << 10)
+
+#define REGION_DEAD UINT64_MAX         /* generation of a region that was closed for good */
+
+/* Head of the run-time file; the pending area begins at REGION_HEAD. */
+struct region {
+    uint64_t magic;
+    uint32_t abi;
+    uint32_t poison;                   /* an fsync of the image failed (I6) */
+    char boot_id[40];
+    uint64_t meta_dev, meta_ino, image_dev, image_ino;
+
+    /* Read on every call. A change of `gen` tells: look at the mappings again. */
+    uint64_t gen __attribute__((aligned(64)));
+    uint64_t size;                     /* the disk's, bytes */
+    uint64_t pages;                    /* of pending bits that the file has room for */
+    uint64_t meta_len;                 /* the metadata file is at least so long; 0: not known */
+
+    pthread_mutex_t size_lock __attribute__((aligned(64)));
+    pthread_mutex_t flush_lock;
+    pthread_mutex_t reserve_lock;
+    struct {
+        pthread_mutex_t lock __attribute__((aligned(64)));
+    } stripes[REGION_STRIPES];
+
+    /* Who takes part, for messages only. */
+    struct {
+        int32_t pid;                   /* 0: free */
+        uint32_t writable;
+    } holders[128];
+};
+
+#define REGION_HEAD 16384u
+_Static_assert(sizeof(struct region) <= REGION_HEAD, "the head has room for the region");
+
+/*
+ * One process's look at a region: immutable once published, kept until the disk
+ * is closed, so that a thread may go on using the one it began with.
+ */
+struct att {
+    struct region *region __attribute__((aligned(64)));
+    uint64_t gen;
+    struct bits bits;
+    struct att *older;
+    /* The mappings, some of them perhaps made for an older att and still good. */
+    void *head_map, *area_map, *meta_map;
+    size_t area_len, meta_len;
+};
+
+/* How a disk takes part in its run-time state. */
+enum region_role {
+    ROLE_NONE,      /* not (yet, or any more) */
+    ROLE_MEMBER,    /* in the run-time file, seen by all others */
+    ROLE_ALONE,     /* a writer with a region in memory; others are locked out */
+    ROLE_LOOKER,    /* only looks: at another's run-time file, if there is one */
+};
+
+/*
+ * Begins to take part: maps what is there, or makes it, and sets disk->att.
+ * `disk` has its files open. Errors: -EBUSY, -EPERM (a run-time file that cannot
+ * be trusted), -ESTALE (it belongs to other files), -ENOSPC, -ENOMEM, -EIO.
+ */
+int region_attach(struct acow_disk *disk, struct acow_msg *msg);
+
+/* Ends it; the last one flushes, if it may write. Returns that flush's result. */
+int region_detach(struct acow_disk *disk);
+
+/* Flushes if any bit is pending, and stays. */
+int region_fold_in(struct acow_disk *disk);
+
+/* True if a looker should attach again: a run-time file has appeared. */
+bool region_appeared(struct acow_disk *disk);
+
+/*
+ * Publishes mappings that fit disk->next's region as it is now; `old` gives what
+ * can be used again, or is NULL. The caller holds disk->local.
+ */
+int region_map(struct acow_disk *disk, struct region *region, struct att *old);
+
+/* Undoes every mapping ever made for this disk. */
+void region_unmap(struct acow_disk *disk);
+
+/*
+ * Room for the bits of a disk of `size` bytes, here and in the metadata file.
+ * Caller holds the size lock, or is the only one there. -ENOSPC, -EFBIG.
+ */
+int region_room(struct acow_disk *disk, struct region *region, uint64_t size);
+
+/* Gives [off, off + len) of fd storage, as zeros where it had none. -ENOSPC. */
+int region_fill(struct acow_disk *disk, int fd, int64_t off, int64_t len);
+
+/*
+ * Reserves the pages that hold the bits of these sectors, in the run-time file
+ * and in the metadata file, so that neither a store nor a flush can run out of space.
+ */
+int region_reserve(struct acow_disk *disk, const struct att *att, uint64_t first, uint64_t count);
+
+/* 0; 1 if it was taken over from a dead holder; -EIO if it is damaged. */
+int region_lock(pthread_mutex_t *lock);
+void region_unlock(pthread_mutex_t *lock);
+
+/* The stripes over a byte range, as a set. */
+uint64_t region_stripes(uint64_t off, uint64_t len);
+int region_lock_stripes(struct region *region, uint64_t stripes);
+void region_unlock_stripes(struct region *region, uint64_t stripes);
+
+#endif

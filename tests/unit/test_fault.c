@@ -1,0 +1,192 @@
+/*
+ * The script, run again and again with its first, second, third … system call
+ * failing, until nothing fails. Each time: the error is what the operation
+ * returns; what it did is what it says it did, as on a flat file; nothing leaks;
+ * and the disk opens again with all that was acknowledged.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "script.h"
+#include "sys_hook.h"
+
+#define PAST 32
+
+struct run {
+    struct script script;
+    struct fault fault;
+    /* Every content that there was, for what a failed fsync may bring back. */
+    struct blob past[PAST];
+    int npast;
+    bool failed;                /* some operation; then a growth may have been done in part */
+    char what[160];
+};
+
+static void remember(struct run *run)
+{
+    struct blob *past = &run->past[run->npast++];
+
+    check(run->npast <= PAST);
+    past->len = run->script.model.size;
+    past->data = malloc(SCRIPT_CAP);
+    memcpy(past->data, run->script.model.data, SCRIPT_CAP);
+}
+
+/* A growth that failed may still have grown it. */
+static void check_size(const struct run *run, struct blob all)
+{
+    uint64_t size = run->script.model.size;
+
+    check(all.len == size || (run->failed && all.len > size), "%s: size %zu, not %llu", run->what,
+          all.len, (unsigned long long)size);
+    check(all.len <= SCRIPT_CAP);
+}
+
+/* With a clean table the disk shows the model. */
+static void check_content(struct run *run)
+{
+    struct model *model = &run->script.model;
+    struct blob all;
+
+    run->fault.paused = true;
+    all = read_all(run->script.disk);
+    check_size(run, all);
+    assert_same(all.data, model->data, all.len, "%s", run->what);
+    if (all.len > model->size)
+        model_truncate(model, all.len);
+    free(all.data);
+    run->fault.paused = false;
+}
+
+static void check_result(struct run *run, ssize_t r)
+{
+    if (r >= 0)
+        return;
+    run->failed = true;
+    if (run->fault.sync_failed && r == -EIO)
+        return;
+    check(run->fault.fired && (r == run->fault.error || r == -ENOSPC), "%s: %zd, after %s", run->what,
+          r, run->fault.hit);
+}
+
+/* Returns the result of opening. */
+static int run_script(struct run *run, const char *name)
+{
+    struct script *script = &run->script;
+    int r = acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR, &script->disk, NULL);
+
+    if (r < 0)
+        return r;
+    for (int i = 0; i < script_steps(); i++) {
+        unsigned fired = run->fault.fired;
+        ssize_t result;
+
+        snprintf(run->what, sizeof(run->what), "%s, call %u fails, step %d", name, run->fault.nth, i);
+        result = script_do(script, i);
+        check_result(run, result);
+        script_apply(script, i, result);
+        remember(run);
+        if (run->fault.fired != fired || result < 0)
+            check_content(run);
+        if (run->fault.kind == FAULT_EVER && run->fault.fired)
+            break;
+    }
+    snprintf(run->what, sizeof(run->what), "%s, call %u fails, close", name, run->fault.nth);
+    if (script->second)
+        acow_close(script->second, NULL);
+    check_result(run, acow_close(script->disk, NULL));
+    return 0;
+}
+
+static bool was_once(const struct run *run, const uint8_t *sector, uint64_t off, size_t len)
+{
+    for (int i = 0; i < run->npast; i++)
+        if (memcmp(sector, run->past[i].data + off, len) == 0)
+            return true;
+    return false;
+}
+
+/* Opens anew, with nothing failing: all is there, and it works. */
+static void check_afterwards(struct run *run)
+{
+    struct acow_disk *disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    struct blob all = read_all(disk), flat;
+
+    check_size(run, all);
+    for (uint64_t off = 0; run->fault.sync_failed && off < all.len; off += 512)
+        check(was_once(run, all.data + off, off, all.len - off < 512 ? all.len - off : 512),
+              "%s: sector %llu", run->what, (unsigned long long)off / 512);
+    if (!run->fault.sync_failed)
+        assert_same(all.data, run->script.model.data, all.len, "%s: opened again", run->what);
+    must_write(disk, "mark", 4, 3333);
+    memcpy(all.data + 3333, "mark", 4);
+    must_flush(disk);
+    must_close(disk);
+    flat = decode("d.add-cow");
+    check(flat.len == all.len && file_len("d.add-cow.run") == -1, "%s", run->what);
+    assert_same(flat.data, all.data, all.len, "%s: files", run->what);
+    free(flat.data);
+    free(all.data);
+}
+
+/* Who cannot lock an empty run-time file, or tell whose it is, must not remove it. */
+static bool may_leave_run(const struct fault *fault)
+{
+    return fault->kind == FAULT_EVER || strcmp(fault->hit, "lock d.add-cow.run") == 0
+           || strcmp(fault->hit, "fstat d.add-cow.run") == 0
+           || strcmp(fault->hit, "stat d.add-cow.run") == 0
+           || strcmp(fault->hit, "fstat d.add-cow") == 0;
+}
+
+static void check_failed_open(struct run *run, int r, int files, struct blob meta)
+{
+    check_result(run, r);
+    check(dir_count() == files || may_leave_run(&run->fault), "%s: a failed open left a file, after %s",
+          run->what, run->fault.hit);
+    check(file_same("d.add-cow", meta), "%s: a failed open changed the metadata", run->what);
+}
+
+/* True if something failed. */
+static bool run_once(enum fault_kind kind, int error, unsigned nth, const char *name)
+{
+    struct run run = { .fault = { .kind = kind, .error = error, .nth = nth } };
+    int fds, maps, files, r;
+    struct blob meta;
+
+    script_begin(&run.script, run.what);
+    meta = file_get("d.add-cow");
+    remember(&run);
+    snprintf(run.what, sizeof(run.what), "%s, call %u fails, open", name, nth);
+    fds = open_fds();
+    maps = mappings();
+    files = dir_count();
+    fault_begin(&run.fault);
+    r = run_script(&run, name);
+    sys_hook(NULL);
+    check(open_fds() == fds, "%s: descriptors leak, after %s", run.what, run.fault.hit);
+    check(mappings() == maps, "%s: mappings leak, after %s", run.what, run.fault.hit);
+    if (r < 0)
+        check_failed_open(&run, r, files, meta);
+    check_afterwards(&run);
+    for (int i = 0; i < run.npast; i++)
+        free(run.past[i].data);
+    free(meta.data);
+    script_end(&run.script);
+    return run.fault.fired > 0;
+}
+
+static void run_all(enum fault_kind kind, int error, const char *name)
+{
+    unsigned nth = 1;
+
+    while (run_once(kind, error, nth, name))
+        nth++;
+    check(nth > (kind == FAULT_SHORT ? 20 : 100), "only %u calls", nth);
+}
+
+Test(fault, once_io_error, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_ONCE, -EIO, "EIO"); }
+Test(fault, once_no_space, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_ONCE, -ENOSPC, "ENOSPC"); }
+Test(fault, once_no_files, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_ONCE, -EMFILE, "EMFILE"); }
+Test(fault, ever_io_error, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_EVER, -EIO, "EIO for ever"); }
+Test(fault, ever_no_space, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_EVER, -ENOSPC, "ENOSPC for ever"); }
+Test(fault, short_transfers, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_SHORT, -EIO, "short"); }
