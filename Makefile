@@ -40,7 +40,7 @@ tool_unit := $(BUILD)/tests/tool
 PYTHON ?= /usr/bin/python3
 export PYTHONDONTWRITEBYTECODE := 1
 
-all: $(archive) ## build the library, the tool and the preload library (the default)
+all: $(archive) $(tool) ## build the library, the tool and the preload library (the default)
 
 .PHONY: all deps demo check bench asan tsan install uninstall clean help FORCE
 
@@ -108,7 +108,7 @@ $(BUILD)/have-libunwind:
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := unit
+parts := unit tool-unit tool-cli
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e := $(PYTHON) tests/e2e/harness.py
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
@@ -130,7 +130,7 @@ check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(run_$(p))')
 
-check-build: all $(unit)
+check-build: all $(unit) $(tool_unit)
 
 check-boot: all ## run one part: boot a guest from a disk
 check-e2e: all ## … real programs, on a plain file and on a disk
