@@ -40,7 +40,7 @@ tool_unit := $(BUILD)/tests/tool
 PYTHON ?= /usr/bin/python3
 export PYTHONDONTWRITEBYTECODE := 1
 
-all: $(archive) $(tool) ## build the library, the tool and the preload library (the default)
+all: $(archive) $(tool) $(preload) ## build the library, the tool and the preload library (the default)
 
 .PHONY: all deps demo check bench asan tsan install uninstall clean help FORCE
 
@@ -108,7 +108,7 @@ $(BUILD)/have-libunwind:
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := unit tool-unit tool-cli
+parts := unit tool-unit tool-cli wrapper layers
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e := $(PYTHON) tests/e2e/harness.py
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py

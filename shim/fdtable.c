@@ -1,0 +1,70 @@
+/*
+ * The slots. With threads, a reference is counted first and the slot looked at
+ * again: if it has changed, another thread closed the descriptor in between. The
+ * ofd's memory stays an ofd for ever, so the counting itself is harmless.
+ */
+#include "fdtable.h"
+
+#include <fcntl.h>
+
+#include "real.h"
+
+struct ofd *fdtable_slots[FD_LIMIT];
+static int highest = -1;        /* no slot above it was ever used */
+
+struct ofd *fdtable_get_slow(int fd)
+{
+    for (;;) {
+        struct ofd *ofd = __atomic_load_n(&fdtable_slots[fd], __ATOMIC_ACQUIRE);
+
+        if (!ofd)
+            return NULL;
+        __atomic_fetch_add(&ofd->refs, 1, __ATOMIC_ACQ_REL);
+        if (__atomic_load_n(&fdtable_slots[fd], __ATOMIC_ACQUIRE) == ofd)
+            return ofd;
+        ofd_unref(ofd);
+    }
+}
+
+void fdtable_set(int fd, struct ofd *ofd)
+{
+    int was = __atomic_load_n(&highest, __ATOMIC_RELAXED);
+    struct ofd *old;
+
+    while (fd > was
+           && !__atomic_compare_exchange_n(&highest, &was, fd, false, __ATOMIC_RELEASE,
+                                           __ATOMIC_RELAXED))
+        ;
+    old = __atomic_exchange_n(&fdtable_slots[fd], ofd, __ATOMIC_ACQ_REL);
+    if (old)
+        ofd_unref(old);
+}
+
+struct ofd *fdtable_take(int fd)
+{
+    return __atomic_exchange_n(&fdtable_slots[fd], NULL, __ATOMIC_ACQ_REL);
+}
+
+int fdtable_next(int fd)
+{
+    int end = __atomic_load_n(&highest, __ATOMIC_ACQUIRE) + 1;
+
+    if (fd < 0)
+        fd = 0;
+    while (fd < end && !fdtable_is_disk(fd))
+        fd++;
+    return fd < end ? fd : FD_LIMIT;
+}
+
+void fdtable_bequeath(bool spawn)
+{
+    for (int fd = fdtable_next(0); fd < FD_LIMIT; fd = fdtable_next(fd + 1)) {
+        struct ofd *ofd = fdtable_get(fd);
+
+        if (!ofd)
+            continue;
+        if (REAL(fcntl)(fd, F_GETFD) == 0)
+            ofd_bequeath(ofd, spawn);
+        fdtable_put(ofd);
+    }
+}

@@ -1,0 +1,70 @@
+/*
+ * From descriptor numbers to ofds: a flat array, one load to say "not a disk".
+ */
+#ifndef SHIM_FDTABLE_H
+#define SHIM_FDTABLE_H
+
+#include <sys/single_threaded.h>
+
+#include "hidden.h"
+#include "ofd.h"
+
+extern struct ofd *fdtable_slots[FD_LIMIT];
+
+static inline bool fdtable_is_disk(int fd)
+{
+    return (unsigned)fd < FD_LIMIT && __atomic_load_n(&fdtable_slots[fd], __ATOMIC_RELAXED);
+}
+
+struct ofd *fdtable_get_slow(int fd);
+
+/*
+ * The ofd of a descriptor, held until fdtable_put, or NULL. While there is one
+ * thread the count need not be atomic: a signal handler's use is over before the
+ * interrupted one goes on.
+ */
+static inline struct ofd *fdtable_get(int fd)
+{
+    struct ofd *ofd;
+
+    if ((unsigned)fd >= FD_LIMIT)
+        return NULL;
+    ofd = __atomic_load_n(&fdtable_slots[fd], __ATOMIC_ACQUIRE);
+    if (__builtin_expect(!ofd, 1))
+        return NULL;
+    if (__libc_single_threaded) {
+        ofd->refs++;
+        return ofd;
+    }
+    return fdtable_get_slow(fd);
+}
+
+static inline void fdtable_put(struct ofd *ofd)
+{
+    if (__libc_single_threaded && ofd->refs > 1)
+        ofd->refs--;
+    else
+        ofd_unref(ofd);
+}
+
+/* Puts an ofd into the slot of a number that has just come into being. Takes over one reference. */
+void fdtable_set(int fd, struct ofd *ofd);
+
+/* Empties the slot; returns what was in it, with its reference, or NULL. */
+struct ofd *fdtable_take(int fd);
+
+/* The number has just been given to something that is no disk: a slot left over
+ * from a descriptor closed behind our back is emptied. */
+static inline void fdtable_is_other(int fd)
+{
+    if (__builtin_expect(fd >= 0 && fdtable_is_disk(fd), 0))
+        ofd_unref(fdtable_take(fd));
+}
+
+/* ofd_bequeath for every disk that an exec or spawn passes on. */
+void fdtable_bequeath(bool spawn);
+
+/* The lowest slot in use at or above fd, or FD_LIMIT. */
+int fdtable_next(int fd);
+
+#endif

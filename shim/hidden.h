@@ -1,0 +1,34 @@
+/*
+ * Descriptors that the program does not know of: the engine's, and the image
+ * descriptor of each ofd. They are close-on-exec and lie at the upper end of the
+ * usual range, so that the program's own numbers come out as they would without us.
+ */
+#ifndef SHIM_HIDDEN_H
+#define SHIM_HIDDEN_H
+
+#include <stdbool.h>
+
+#define FD_LIMIT (1 << 20)      /* descriptors from here on are never ours */
+
+extern unsigned char hidden_map[FD_LIMIT];
+
+/* True for a number that is ours and not the program's. */
+static inline bool hidden_is(int fd)
+{
+    return (unsigned)fd < FD_LIMIT && __atomic_load_n(&hidden_map[fd], __ATOMIC_RELAXED);
+}
+
+/* Moves fd out of the program's way; returns the new number, or fd itself if there is no room.
+ * A negative fd is returned as it is. */
+int hidden_move(int fd);
+
+/* One that came by exec is ours too. */
+void hidden_mark(int fd);
+
+/* Closes one of ours. */
+int hidden_close(int fd);
+
+/* The lowest one at or above fd, or FD_LIMIT. */
+int hidden_next(int fd);
+
+#endif

@@ -1,0 +1,337 @@
+/*
+ * Calls that make, copy and end descriptors. The native call is made on the
+ * placeholder, whose number, close-on-exec flag and sharing are then the kernel's business;
+ * the table follows.
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <linux/fs.h>
+#include <unistd.h>
+
+#include "addcow.h"
+#include "hidden.h"
+#include "hooks.h"
+#include "leave.h"
+#include "process.h"
+#include "real.h"
+#include "report.h"
+#include "stream.h"
+
+/* A number that is ours looks unused to the program. */
+static int bad_fd(void)
+{
+    errno = EBADF;
+    return -1;
+}
+
+/* Closing any descriptor of a file drops this process's record locks on it. */
+static void drop_record_locks(struct ofd *ofd)
+{
+    struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+    if (ofd->record_locked && ofd->image_fd >= 0)
+        REAL(fcntl)(ofd->image_fd, F_SETLK, &all);
+}
+
+/* The slot's end, after the descriptor's. */
+static int release(struct ofd *ofd)
+{
+    int saved = errno;
+    int r;
+
+    drop_record_locks(ofd);
+    r = ofd_unref(ofd);
+    errno = saved;
+    return r;
+}
+
+static int close_disk(int fd)
+{
+    struct ofd *ofd;
+    int r;
+
+    stream_before(fd, false);
+    ofd = fdtable_take(fd);
+    stream_follow(fd);
+    /* Another thread was faster. */
+    if (!ofd)
+        return bad_fd();
+    if (trace_on)
+        trace_call(ofd, fd, 0, "close", "%s", "");
+    if (REAL(close)(fd) < 0) {
+        release(ofd);
+        return -1;
+    }
+    r = release(ofd);
+    if (r < 0) {
+        errno = -r;
+        return -1;
+    }
+    return 0;
+}
+
+int hook_close(int fd)
+{
+    if (__builtin_expect(fdtable_is_disk(fd), 0) && !process_is_vfork_child())
+        return close_disk(fd);
+    if (__builtin_expect(hidden_is(fd), 0))
+        return bad_fd();
+    return REAL(close)(fd);
+}
+
+/* A new number for what `ofd` (held, or NULL for no disk) is; gives `ofd` over to the slot. */
+static int made(int fd, struct ofd *ofd)
+{
+    if (fd < 0 || process_is_vfork_child()) {
+        if (ofd)
+            fdtable_put(ofd);
+        return fd;
+    }
+    if (ofd)
+        fdtable_set(fd, ofd);
+    else
+        fdtable_is_other(fd);
+    stream_follow(fd);
+    return fd;
+}
+
+int hook_dup(int fd)
+{
+    if (hidden_is(fd))
+        return bad_fd();
+    return made(REAL(dup)(fd), fdtable_get(fd));
+}
+
+/* Makes the slot of `to` follow a native dup2 or dup3. */
+static int replaced(int result, int to, struct ofd *ofd)
+{
+    struct ofd *old;
+
+    if (result < 0 || process_is_vfork_child())
+        return made(result, ofd);
+    old = fdtable_take(to);
+    made(to, ofd);
+    if (old)
+        release(old);
+    return to;
+}
+
+/* Standard streams write out what they have before their number changes its meaning. */
+static void before(int from, int to)
+{
+    if ((unsigned)to <= 2 && !process_is_vfork_child())
+        stream_before(to, fdtable_is_disk(from));
+}
+
+int hook_dup2(int from, int to)
+{
+    if (hidden_is(from) || hidden_is(to))
+        return bad_fd();
+    if (from == to)
+        return REAL(dup2)(from, to);
+    before(from, to);
+    return replaced(REAL(dup2)(from, to), to, fdtable_get(from));
+}
+
+int hook_dup3(int from, int to, int flags)
+{
+    if (hidden_is(from) || hidden_is(to))
+        return bad_fd();
+    before(from, to);
+    return replaced(REAL(dup3)(from, to, flags), to, fdtable_get(from));
+}
+
+/* ---- fcntl ------------------------------------------------------------- */
+
+static int set_flags(struct ofd *ofd, int fd, int flags)
+{
+    const int settable = O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME;
+    struct acow_disk *disk;
+    int r = ofd_disk(ofd, &disk);
+
+    if (r < 0)
+        return r;
+    /* O_DIRECT is for the data to keep to; the rest for the placeholder to share. */
+    r = NATIVE(REAL(fcntl)(ofd->image_fd, F_SETFL, flags & (O_DIRECT | O_NOATIME)));
+    if (r == 0)
+        r = NATIVE(REAL(fcntl)(fd, F_SETFL, flags & (O_APPEND | O_NONBLOCK)));
+    if (r == 0) {
+        ofd->flags = (ofd->flags & ~O_DIRECT) | (flags & O_DIRECT);
+        ofd->state->flags = (ofd->state->flags & ~(uint32_t)settable) | (uint32_t)(flags & settable);
+    }
+    return r;
+}
+
+/* Record locks go to the image, where all that have the disk open meet. */
+static int lock_record(struct ofd *ofd, int cmd, struct flock *fl)
+{
+    struct acow_disk *disk;
+    struct flock mine;
+    int r = ofd_disk(ofd, &disk);
+
+    if (r < 0)
+        return r;
+    mine = *fl;
+    if (mine.l_whence == SEEK_CUR) {
+        mine.l_whence = SEEK_SET;
+        mine.l_start += (off_t)ofd->state->offset;
+    }
+    if (cmd == F_SETLK || cmd == F_SETLKW)
+        ofd->record_locked = true;
+    r = NATIVE(REAL(fcntl)(ofd->image_fd, cmd, &mine));
+    if (r >= 0 && (cmd == F_GETLK || cmd == F_OFD_GETLK))
+        *fl = mine;
+    return r;
+}
+
+static int on_image(struct ofd *ofd, int cmd, void *arg)
+{
+    struct acow_disk *disk;
+    int r = ofd_disk(ofd, &disk);
+
+    return r < 0 ? r : NATIVE(REAL(fcntl)(ofd->image_fd, cmd, arg));
+}
+
+static int fcntl_disk(struct ofd *ofd, int fd, int cmd, void *arg)
+{
+    int r;
+
+    switch (cmd) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        r = NATIVE(REAL(fcntl)(fd, cmd, arg));
+        if (r >= 0) {
+            ofd_ref(ofd);
+            made(r, ofd);
+        }
+        return r;
+    case F_GETFL:
+        return (int)ofd->state->flags;
+    case F_SETFL:
+        return set_flags(ofd, fd, (int)(intptr_t)arg);
+    case F_SETLK:
+    case F_SETLKW:
+    case F_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+    case F_OFD_GETLK:
+        return lock_record(ofd, cmd, arg);
+    case F_GETFD:
+    case F_SETFD:
+    case F_GETOWN:
+    case F_SETOWN:
+    case F_GETOWN_EX:
+    case F_SETOWN_EX:
+    case F_GETSIG:
+    case F_SETSIG:
+        return NATIVE(REAL(fcntl)(fd, cmd, arg));
+    case F_SETLEASE:
+    case F_GETLEASE:
+    case F_GET_SEALS:
+    case F_ADD_SEALS:
+    case F_NOTIFY:
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ:
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+    case F_GET_FILE_RW_HINT:
+    case F_SET_FILE_RW_HINT:
+        return on_image(ofd, cmd, arg);
+    default:
+        return report_unserved("fcntl with this command", ofd->state->path);
+    }
+}
+
+int hook_fcntl(int fd, int cmd, ...)
+{
+    struct ofd *ofd;
+    va_list args;
+    void *arg;
+
+    va_start(args, cmd);
+    arg = va_arg(args, void *);
+    va_end(args);
+    if (__builtin_expect(hidden_is(fd), 0))
+        return bad_fd();
+    ofd = fdtable_get(fd);
+    if (ofd)
+        return LEAVE(ofd, fd, fcntl_disk(ofd, fd, cmd, arg), "fcntl", "%d, %p", cmd, arg);
+    if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+        return made(REAL(fcntl)(fd, cmd, arg), NULL);
+    return REAL(fcntl)(fd, cmd, arg);
+}
+
+/* ---- ranges ------------------------------------------------------------ */
+
+/* Calls close_range natively around the hidden ones. */
+static int close_around_hidden(unsigned from, unsigned to, int flags)
+{
+    while (from <= to) {
+        unsigned stop = from < FD_LIMIT ? (unsigned)hidden_next((int)from) : FD_LIMIT;
+        unsigned last = stop > to || stop == FD_LIMIT ? to : stop - 1;
+
+        if (stop > from && REAL(close_range)(from, last, flags) < 0)
+            return -1;
+        if (last == to)
+            break;
+        from = stop + 1;
+    }
+    return 0;
+}
+
+int hook_close_range(unsigned from, unsigned to, int flags)
+{
+    if (from > to || flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
+        return REAL(close_range)(from, to, flags);
+    if (!(flags & CLOSE_RANGE_CLOEXEC) && from < FD_LIMIT && !process_is_vfork_child()) {
+        for (int fd = fdtable_next((int)from); fd < FD_LIMIT && (unsigned)fd <= to;
+             fd = fdtable_next(fd + 1))
+            close_disk(fd);
+    }
+    return close_around_hidden(from, to, flags);
+}
+
+void hook_closefrom(int from)
+{
+    hook_close_range(from < 0 ? 0 : (unsigned)from, ~0u, 0);
+}
+
+/* ---- ioctl ------------------------------------------------------------- */
+
+static int ioctl_disk(struct ofd *ofd, int fd, unsigned long request, void *arg)
+{
+    struct acow_disk *disk;
+    int64_t size;
+    int r;
+
+    if (request != FIONREAD)
+        return NATIVE(REAL(ioctl)(fd, request, arg));
+    r = ofd_disk(ofd, &disk);
+    size = r < 0 ? r : acow_size(disk);
+    if (size < 0)
+        return (int)size;
+    *(int *)arg = (int)(size - (int64_t)ofd->state->offset);
+    return 0;
+}
+
+/*
+ * The placeholder answers as a regular file does to what is for terminals and
+ * block devices (ENOTTY), and fails what would move data (FICLONE).
+ */
+int hook_ioctl(int fd, unsigned long request, ...)
+{
+    struct ofd *ofd = fdtable_get(fd);
+    va_list args;
+    void *arg;
+
+    va_start(args, request);
+    arg = va_arg(args, void *);
+    va_end(args);
+    if (!ofd)
+        return REAL(ioctl)(fd, request, arg);
+    return LEAVE(ofd, fd, ioctl_disk(ofd, fd, request, arg), "ioctl", "%#lx", request);
+}
+
+#define HOOK_fd EXPORT
+#include "alias.h"

@@ -1,0 +1,420 @@
+/*
+ * Making, sharing and ending open file descriptions; see ofd.h for what they are.
+ */
+#include "ofd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "hidden.h"
+#include "process.h"
+#include "real.h"
+#include "report.h"
+#include "sys_real.h"
+#include "trace.h"
+
+#define MAGIC 0x61636f776f666431ull     /* "acowofd1" */
+#define ABI ((uint32_t)sizeof(struct ofd_state) << 8 | (uint32_t)sizeof(void *))
+#define NAME "addcow:"
+
+_Static_assert(sizeof(struct ofd_state) <= OFD_STATE_LEN, "the state fits its pages");
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   /* over the list, and adoption */
+static struct ofd *all;
+
+/* ---- making ------------------------------------------------------------ */
+
+static struct ofd *new_ofd(void)
+{
+    struct ofd *ofd;
+
+    pthread_mutex_lock(&lock);
+    for (ofd = all; ofd; ofd = ofd->next)
+        if (!__atomic_load_n(&ofd->state, __ATOMIC_ACQUIRE))
+            break;
+    if (!ofd) {
+        ofd = aligned_alloc(_Alignof(struct ofd), sizeof(*ofd));
+        if (ofd) {
+            memset(ofd, 0, sizeof(*ofd));
+            ofd->next = all;
+            all = ofd;
+        }
+    }
+    if (ofd) {
+        ofd->disk = NULL;
+        ofd->engine = NULL;
+        ofd->image_fd = -1;
+        ofd->traced = trace_on;
+        ofd->direct_off = 0;
+        ofd->record_locked = false;
+        ofd->state = MAP_FAILED;        /* taken, with nothing in it yet */
+        ofd_ref(ofd);
+        __atomic_store_n(&ofd->alive, 1, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&lock);
+    return ofd;
+}
+
+static int map_state(struct ofd *ofd, int memfd)
+{
+    void *map;
+    struct stat st;
+    int r = sys_real.mmap(OFD_STATE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0, &map);
+
+    if (r == 0)
+        r = sys_real.fstat(memfd, &st);
+    if (r < 0)
+        return r;
+    ofd->state = map;
+    ofd->memfd_ino = st.st_ino;
+    return 0;
+}
+
+static void init_state(struct ofd_state *state, const char *path, int flags, const struct disk *disk)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&state->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+    strcpy(state->path, path);
+    state->dev = disk->dev;
+    state->ino = disk->ino;
+    state->flags = (uint32_t)(flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC));
+    state->abi = ABI;
+    __atomic_store_n(&state->magic, MAGIC, __ATOMIC_RELEASE);
+}
+
+/* A memfd for the state, hidden. Its size is the disk's, for whoever asks it natively. */
+static int make_memfd(const char *path, uint64_t size)
+{
+    char name[249];
+    const char *base = strrchr(path, '/');
+    int fd, r;
+
+    snprintf(name, sizeof(name), NAME "%s", base ? base + 1 : path);
+    fd = sys_real.memfd(name);
+    if (fd < 0)
+        return fd;
+    r = sys_real.ftruncate(fd, (int64_t)(size > OFD_STATE_LEN ? size : OFD_STATE_LEN));
+    if (r < 0) {
+        sys_real.close(fd);
+        return r;
+    }
+    return fd;
+}
+
+/* The descriptor for the program: the lowest free number. */
+static int make_placeholder(int memfd, int flags)
+{
+    char path[40];
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
+    fd = REAL(open)(path, 3 | (flags & (O_CLOEXEC | O_APPEND | O_NONBLOCK)));
+    return fd < 0 ? -errno : fd;
+}
+
+static int note_image(struct ofd *ofd, struct ofd_state *state)
+{
+    struct stat st;
+    int r = sys_real.fstat(ofd->image_fd, &st);
+
+    if (r == 0) {
+        state->image_dev = st.st_dev;
+        state->image_ino = st.st_ino;
+    }
+    return r;
+}
+
+static int open_disk(struct ofd *ofd, const char *path, int flags)
+{
+    bool writable = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+    int image_flags = O_RDONLY, r;
+
+    if ((flags & O_ACCMODE) != O_RDONLY)
+        image_flags = O_RDWR;
+    r = disks_get(path, writable, 0, 0, &ofd->disk);
+    if (r < 0)
+        return r;
+    ofd->engine = ofd->disk->engine;
+    r = acow_open_image(ofd->engine, image_flags | (flags & (O_DIRECT | O_NOATIME)));
+    if (r < 0)
+        return r;
+    ofd->image_fd = r;
+    return flags & O_TRUNC ? acow_truncate(ofd->engine, 0) : 0;
+}
+
+int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
+{
+    struct ofd *ofd = new_ofd();
+    int memfd = -1, r;
+
+    if (!ofd)
+        return -ENOMEM;
+    r = strlen(path) < sizeof(ofd->state->path) ? open_disk(ofd, path, flags) : -ENAMETOOLONG;
+    if (r == 0) {
+        int64_t size = acow_size(ofd->engine);
+
+        r = memfd = size < 0 ? (int)size : make_memfd(path, (uint64_t)size);
+    }
+    if (r >= 0)
+        r = map_state(ofd, memfd);
+    if (r == 0) {
+        r = note_image(ofd, ofd->state);
+        init_state(ofd->state, path, flags, ofd->disk);
+        ofd->flags = (int)ofd->state->flags;
+    }
+    if (r == 0)
+        r = make_placeholder(memfd, flags);
+    if (memfd >= 0)
+        sys_real.close(memfd);
+    if (r < 0) {
+        ofd_unref(ofd);
+        return r;
+    }
+    *fd = r;
+    *out = ofd;
+    return 0;
+}
+
+/* ---- adopting ---------------------------------------------------------- */
+
+/*
+ * Only what this user made is taken on: a descriptor that someone else passed us
+ * could name any file we may open.
+ */
+static bool is_placeholder(int fd, struct stat *st)
+{
+    char link[32], name[64];
+    int flags = REAL(fcntl)(fd, F_GETFL);
+    ssize_t n;
+
+    if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != 3)
+        return false;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, name, sizeof(name) - 1);
+    if (n < 0)
+        return false;
+    name[n] = '\0';
+    return ofd_is_placeholder_name(name) && REAL(fstat)(fd, st) == 0 && st->st_uid == geteuid()
+           && st->st_size >= (int64_t)OFD_STATE_LEN;
+}
+
+bool ofd_is_placeholder_name(const char *link)
+{
+    return strncmp(link, "/memfd:" NAME, sizeof("/memfd:" NAME) - 1) == 0;
+}
+
+static bool valid_state(const struct ofd_state *state)
+{
+    return state->magic == MAGIC && state->abi == ABI
+           && memchr(state->path, '\0', sizeof(state->path)) != NULL && state->path[0] == '/';
+}
+
+bool ofd_path_of(const char *proc_path, char *out)
+{
+    struct ofd_state state;
+    struct stat st;
+    int fd = sys_real.open(proc_path, O_RDONLY | O_CLOEXEC, 0);
+    bool good;
+
+    if (fd < 0)
+        return false;
+    good = sys_real.fstat(fd, &st) == 0 && st.st_uid == geteuid()
+           && sys_real.pread(fd, &state, sizeof(state), 0) == (ssize_t)sizeof(state)
+           && valid_state(&state);
+    sys_real.close(fd);
+    if (good)
+        strcpy(out, state.path);
+    return good;
+}
+
+/*
+ * Takes over the image descriptor that the program before the exec left open: locks
+ * that are held through it, or will be, are the description's and so shared.
+ */
+static void inherit_image(struct ofd *ofd)
+{
+    const struct ofd_state *state = ofd->state;
+    int fd = state->heir_fd;
+    struct stat st;
+
+    if (state->heir_pid != getpid() && state->heir_pid != -getppid())
+        return;
+    if (fd < 0 || fd >= FD_LIMIT || REAL(fstat)(fd, &st) < 0 || st.st_dev != state->image_dev
+        || st.st_ino != state->image_ino)
+        return;
+    REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+    hidden_mark(fd);
+    ofd->image_fd = fd;
+}
+
+struct ofd *ofd_adopt(int fd)
+{
+    struct ofd *ofd;
+    struct stat st;
+    char path[40];
+    int memfd, r;
+
+    if (!is_placeholder(fd, &st))
+        return NULL;
+    pthread_mutex_lock(&lock);
+    for (ofd = all; ofd; ofd = ofd->next)
+        if (ofd->alive && ofd->memfd_ino == st.st_ino)
+            break;
+    pthread_mutex_unlock(&lock);
+    if (ofd) {
+        ofd_ref(ofd);
+        return ofd;
+    }
+    ofd = new_ofd();
+    if (!ofd)
+        return NULL;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    memfd = sys_real.open(path, O_RDWR | O_CLOEXEC, 0);
+    r = memfd < 0 ? memfd : map_state(ofd, memfd);
+    if (memfd >= 0)
+        sys_real.close(memfd);
+    if (r < 0 || !valid_state(ofd->state)) {
+        ofd_unref(ofd);
+        return NULL;
+    }
+    ofd->flags = (int)ofd->state->flags;
+    __atomic_store_n(&ofd->state->shared, 1, __ATOMIC_RELAXED);
+    inherit_image(ofd);
+    return ofd;
+}
+
+struct ofd *ofd_adopt_file(int fd, int cloexec)
+{
+    struct ofd *ofd = NULL;
+    char link[32], path[sizeof(ofd->state->path)];
+    int flags = REAL(fcntl)(fd, F_GETFL), made;
+    int64_t off;
+    struct stat st;
+    ssize_t n;
+
+    if (flags < 0 || flags & O_PATH || (flags & O_ACCMODE) == 3)
+        return NULL;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, path, sizeof(path) - 1);
+    if (n <= 0)
+        return NULL;
+    path[n] = '\0';
+    if (!acow_name_is_disk(path) || REAL(fstat)(fd, &st) < 0 || !S_ISREG(st.st_mode)
+        || st.st_size == 0)
+        return NULL;
+    off = REAL(lseek)(fd, 0, SEEK_CUR);
+    if (ofd_open(path, flags, &ofd, &made) < 0)
+        made = REAL(open)("/dev/null", 3);
+    else
+        ofd->state->offset = off > 0 ? (uint64_t)off : 0;
+    if (made >= 0) {
+        REAL(dup3)(made, fd, cloexec);
+        REAL(close)(made);
+    }
+    return ofd;
+}
+
+int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
+{
+    struct disk *disk;
+    int r = 0;
+
+    pthread_mutex_lock(&lock);
+    if (!ofd->engine) {
+        r = disks_get(ofd->state->path, ofd_writable(ofd), ofd->state->dev, ofd->state->ino, &disk);
+        if (r == 0 && ofd->image_fd < 0) {
+            r = acow_open_image(disk->engine, (ofd_writable(ofd) ? O_RDWR : O_RDONLY)
+                                              | (ofd->flags & (O_DIRECT | O_NOATIME)));
+            if (r < 0)
+                disks_put(disk);
+            else
+                ofd->image_fd = r;
+        }
+        if (r >= 0) {
+            ofd->disk = disk;
+            __atomic_store_n(&ofd->engine, disk->engine, __ATOMIC_RELEASE);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    *engine = ofd->engine;
+    return r < 0 ? r : 0;
+}
+
+/* ---- sharing and ending ------------------------------------------------ */
+
+void ofd_ref(struct ofd *ofd)
+{
+    __atomic_fetch_add(&ofd->refs, 1, __ATOMIC_ACQ_REL);
+}
+
+static int end(struct ofd *ofd)
+{
+    int r = 0;
+
+    if (ofd->image_fd >= 0)
+        sys_real.close(ofd->image_fd);
+    if (ofd->disk)
+        r = disks_put(ofd->disk);
+    if (ofd->state != MAP_FAILED)
+        munmap(ofd->state, OFD_STATE_LEN);
+    ofd->image_fd = -1;
+    ofd->disk = NULL;
+    ofd->engine = NULL;
+    ofd->memfd_ino = 0;
+    __atomic_store_n(&ofd->state, NULL, __ATOMIC_RELEASE);
+    return r;
+}
+
+/* A look-up that comes too late may count a dead one up and down again: it ends but once. */
+int ofd_unref(struct ofd *ofd)
+{
+    if (__atomic_sub_fetch(&ofd->refs, 1, __ATOMIC_ACQ_REL) > 0
+        || !__atomic_exchange_n(&ofd->alive, 0, __ATOMIC_ACQ_REL))
+        return 0;
+    return end(ofd);
+}
+
+static bool in_use(const struct ofd *ofd)
+{
+    return ofd->state && ofd->state != MAP_FAILED;
+}
+
+void ofd_bequeath(struct ofd *ofd, bool spawn)
+{
+    if (ofd->image_fd < 0)
+        return;
+    ofd->state->heir_fd = ofd->image_fd;
+    ofd->state->heir_pid = spawn ? -getpid() : getpid();
+    REAL(fcntl)(ofd->image_fd, F_SETFD, 0);
+}
+
+/* No lock: in the child of a vfork it could be held by a thread that does not run. */
+void ofd_bequeath_end(void)
+{
+    for (struct ofd *ofd = all; ofd; ofd = ofd->next)
+        if (in_use(ofd) && ofd->image_fd >= 0)
+            REAL(fcntl)(ofd->image_fd, F_SETFD, FD_CLOEXEC);
+}
+
+void ofd_share_all(void)
+{
+    pthread_mutex_lock(&lock);
+    for (struct ofd *ofd = all; ofd; ofd = ofd->next)
+        if (in_use(ofd))
+            __atomic_store_n(&ofd->state->shared, 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&lock);
+}
+
+void ofd_after_fork(void)
+{
+    pthread_mutex_init(&lock, NULL);
+}

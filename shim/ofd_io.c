@@ -1,0 +1,333 @@
+/*
+ * Input and output on an open file description: the file offset, O_APPEND,
+ * O_SYNC, access modes, as the kernel has them on a regular file, and below that the engine.
+ *
+ * Reads and writes that use the file offset hold the description's lock over the
+ * whole call, as the kernel does; but only if another thread or process can have
+ * the description at all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+#include <unistd.h>
+
+#include "ofd.h"
+#include "process.h"
+#include "real.h"
+
+/* The kernel's limit on one transfer. */
+#define TRANSFER_MAX 0x7ffff000u
+
+static bool lock_offset(struct ofd *ofd)
+{
+    if (__libc_single_threaded && !__atomic_load_n(&ofd->state->shared, __ATOMIC_RELAXED))
+        return false;
+    if (pthread_mutex_lock(&ofd->state->lock) == EOWNERDEAD)
+        pthread_mutex_consistent(&ofd->state->lock);
+    return true;
+}
+
+static void unlock_offset(struct ofd *ofd, bool locked)
+{
+    if (locked)
+        pthread_mutex_unlock(&ofd->state->lock);
+}
+
+/* After the library's exit handler nobody comes to park the disk: each call does. */
+static void leave(struct acow_disk *disk)
+{
+    if (__builtin_expect(process_ending, 0))
+        acow_park(disk);
+}
+
+static void ask_alignment(struct ofd *ofd)
+{
+    /* As <linux/stat.h> of Linux 6.1 has it; libc's may be older. */
+    enum { DIOALIGN = 0x2000, MEM_AT = 152, OFF_AT = 156 };
+    struct statx stx = { 0 };
+    uint32_t mem = 512, off = 512;
+
+    if (REAL(statx)(ofd->image_fd, "", AT_EMPTY_PATH, DIOALIGN, &stx) == 0 && stx.stx_mask & DIOALIGN) {
+        memcpy(&mem, (char *)&stx + MEM_AT, sizeof(mem));
+        memcpy(&off, (char *)&stx + OFF_AT, sizeof(off));
+    }
+    ofd->direct_mem = mem ? mem : 1;
+    __atomic_store_n(&ofd->direct_off, off ? off : 1, __ATOMIC_RELEASE);
+}
+
+/*
+ * A request that O_DIRECT refuses on the image is refused wherever its bytes are:
+ * programs find out the alignment by trying. At the end of the disk there is nothing
+ * to refuse.
+ */
+static int check_direct_now(struct ofd *ofd, const struct iovec *iov, int iovcnt, uint64_t off)
+{
+    uint64_t sum = off, places = 0;
+
+    if (off >= (uint64_t)acow_size(ofd->engine))
+        return 0;
+    if (!__atomic_load_n(&ofd->direct_off, __ATOMIC_ACQUIRE))
+        ask_alignment(ofd);
+    for (int i = 0; i < iovcnt; i++) {
+        sum |= iov[i].iov_len;
+        places |= (uintptr_t)iov[i].iov_base;
+    }
+    return sum % ofd->direct_off || places % ofd->direct_mem ? -EINVAL : 0;
+}
+
+static inline int check_direct(struct ofd *ofd, const struct iovec *iov, int iovcnt, uint64_t off)
+{
+    return __builtin_expect(ofd->flags & O_DIRECT, 0) ? check_direct_now(ofd, iov, iovcnt, off) : 0;
+}
+
+static ssize_t __attribute__((noinline))
+pread_checked(struct ofd *ofd, void *buf, size_t len, int64_t off)
+{
+    struct acow_disk *disk;
+    ssize_t n = ofd_disk(ofd, &disk);
+
+    if (n < 0)
+        return n;
+    if (!ofd_readable(ofd))
+        return -EBADF;
+    if (off < 0)
+        return -EINVAL;
+    n = check_direct(ofd, &(struct iovec){ buf, len }, 1, (uint64_t)off);
+    if (n < 0)
+        return n;
+    n = acow_pread(disk, ofd->image_fd, buf, len < TRANSFER_MAX ? len : TRANSFER_MAX, (uint64_t)off);
+    leave(disk);
+    return n;
+}
+
+__attribute__((hot)) ssize_t ofd_pread(struct ofd *ofd, void *buf, size_t len, int64_t off)
+{
+    struct acow_disk *disk = __atomic_load_n(&ofd->engine, __ATOMIC_ACQUIRE);
+
+    if (__builtin_expect(!disk || !ofd_readable(ofd) || off < 0 || len > TRANSFER_MAX
+                         || ofd->flags & O_DIRECT || process_ending, 0))
+        return pread_checked(ofd, buf, len, off);
+    return acow_pread(disk, ofd->image_fd, buf, len, (uint64_t)off);
+}
+
+ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t off)
+{
+    struct acow_disk *disk;
+    ssize_t n = ofd_disk(ofd, &disk);
+
+    if (n < 0)
+        return n;
+    if (!ofd_readable(ofd))
+        return -EBADF;
+    if (off < 0)
+        return -EINVAL;
+    n = check_direct(ofd, iov, iovcnt, (uint64_t)off);
+    if (n < 0)
+        return n;
+    n = acow_preadv(disk, ofd->image_fd, iov, iovcnt, (uint64_t)off);
+    leave(disk);
+    return n;
+}
+
+ssize_t ofd_readv(struct ofd *ofd, const struct iovec *iov, int iovcnt)
+{
+    bool locked = lock_offset(ofd);
+    ssize_t n = iovcnt == 1
+        ? ofd_pread(ofd, iov->iov_base, iov->iov_len, (int64_t)ofd->state->offset)
+        : ofd_preadv(ofd, iov, iovcnt, (int64_t)ofd->state->offset);
+
+    if (n > 0)
+        ofd->state->offset += (uint64_t)n;
+    unlock_offset(ofd, locked);
+    return n;
+}
+
+/* *end gets the offset behind what was written. */
+static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, uint64_t off,
+                        int rwf, uint64_t *end)
+{
+    struct acow_disk *disk;
+    ssize_t n = ofd_disk(ofd, &disk);
+
+    if (n < 0)
+        return n;
+    if (!ofd_writable(ofd))
+        return -EBADF;
+    n = check_direct(ofd, iov, iovcnt, off);
+    if (n < 0)
+        return n;
+    if (ofd->state->flags & O_APPEND || rwf & RWF_APPEND) {
+        n = acow_append(disk, ofd->image_fd, iov, iovcnt, end);
+    } else {
+        n = iovcnt == 1 ? acow_pwrite(disk, ofd->image_fd, iov->iov_base, iov->iov_len, off)
+                        : acow_pwritev(disk, ofd->image_fd, iov, iovcnt, off);
+        *end = off + (n > 0 ? (uint64_t)n : 0);
+    }
+    if (n > 0 && (rwf & (RWF_DSYNC | RWF_SYNC) || ofd->state->flags & O_DSYNC)) {
+        int r = acow_flush(disk);
+
+        if (r < 0)
+            n = r;
+    }
+    leave(disk);
+    return n;
+}
+
+ssize_t ofd_pwritev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t off, int rwf)
+{
+    uint64_t end;
+
+    if (off < 0)
+        return -EINVAL;
+    return write_at(ofd, iov, iovcnt, (uint64_t)off, rwf, &end);
+}
+
+ssize_t ofd_writev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int rwf)
+{
+    bool locked = lock_offset(ofd);
+    uint64_t end;
+    ssize_t n = write_at(ofd, iov, iovcnt, ofd->state->offset, rwf, &end);
+
+    if (n > 0)
+        ofd->state->offset = end;
+    unlock_offset(ofd, locked);
+    return n;
+}
+
+/* A flat file's holes are whole blocks, and callers count on more than sectors. */
+#define SEEK_BLOCK 4096u
+
+static uint64_t block_down(uint64_t off)
+{
+    return off / SEEK_BLOCK * SEEK_BLOCK;
+}
+
+/* True if [off, end) of the disk, as far as there is such, has no data. */
+static bool hole_reaches(struct acow_disk *disk, uint64_t off, uint64_t end)
+{
+    struct acow_extent extent;
+
+    while (off < end && acow_next_extent(disk, off, end - off, &extent) == 0) {
+        if (extent.kind == ACOW_DATA)
+            return false;
+        off = extent.off + extent.len;
+    }
+    return true;
+}
+
+/*
+ * Where the next data or hole begins; the end of the disk is a hole. A block with
+ * any data in it is data.
+ */
+static int64_t seek_extent(struct acow_disk *disk, uint64_t from, int whence)
+{
+    struct acow_extent extent;
+    uint64_t off = from;
+    int r;
+
+    while ((r = acow_next_extent(disk, off, UINT64_MAX, &extent)) == 0) {
+        uint64_t end = extent.off + extent.len;
+
+        if (whence == SEEK_DATA && extent.kind == ACOW_DATA)
+            return (int64_t)(block_down(off) > from ? block_down(off) : from);
+        if (whence == SEEK_HOLE && extent.kind == ACOW_HOLE) {
+            uint64_t begin = off == from ? from : block_down(off + SEEK_BLOCK - 1);
+
+            /* Neighbouring extents may be holes too; the block is one if all of them are. */
+            if (hole_reaches(disk, begin, block_down(begin) + SEEK_BLOCK))
+                return (int64_t)begin;
+        }
+        off = end;
+    }
+    if (r == -ENXIO && whence == SEEK_HOLE && off > from)
+        return acow_size(disk);
+    return r;
+}
+
+static int64_t seek_target(struct ofd *ofd, struct acow_disk *disk, int64_t off, int whence)
+{
+    int64_t base;
+
+    switch (whence) {
+    case SEEK_SET:
+        base = 0;
+        break;
+    case SEEK_CUR:
+        base = (int64_t)ofd->state->offset;
+        break;
+    case SEEK_END:
+        base = acow_size(disk);
+        if (base < 0)
+            return base;
+        break;
+    case SEEK_DATA:
+    case SEEK_HOLE:
+        return off < 0 ? -ENXIO : seek_extent(disk, (uint64_t)off, whence);
+    default:
+        return -EINVAL;
+    }
+    if (__builtin_add_overflow(base, off, &off))
+        return -EOVERFLOW;
+    return off < 0 ? -EINVAL : off;
+}
+
+int64_t ofd_lseek(struct ofd *ofd, int64_t off, int whence)
+{
+    struct acow_disk *disk;
+    bool locked;
+    int64_t target = ofd_disk(ofd, &disk);
+
+    if (target < 0)
+        return target;
+    locked = lock_offset(ofd);
+    target = seek_target(ofd, disk, off, whence);
+    if (target >= 0)
+        ofd->state->offset = (uint64_t)target;
+    unlock_offset(ofd, locked);
+    leave(disk);
+    return target;
+}
+
+int ofd_truncate(struct ofd *ofd, int64_t size)
+{
+    struct acow_disk *disk;
+    int r = ofd_disk(ofd, &disk);
+
+    if (r < 0)
+        return r;
+    if (!ofd_writable(ofd) || size < 0)
+        return -EINVAL;
+    r = acow_truncate(disk, (uint64_t)size);
+    leave(disk);
+    return r;
+}
+
+int ofd_fallocate(struct ofd *ofd, int mode, int64_t off, int64_t len)
+{
+    struct acow_disk *disk;
+    int r = ofd_disk(ofd, &disk);
+
+    if (r < 0)
+        return r;
+    if (!ofd_writable(ofd))
+        return -EBADF;
+    if (off < 0 || len <= 0)
+        return -EINVAL;
+    r = acow_fallocate(disk, mode, (uint64_t)off, (uint64_t)len);
+    leave(disk);
+    return r;
+}
+
+int ofd_flush(struct ofd *ofd)
+{
+    struct acow_disk *disk;
+    int r = ofd_disk(ofd, &disk);
+
+    if (r < 0)
+        return r;
+    r = acow_flush(disk);
+    leave(disk);
+    return r;
+}

@@ -1,0 +1,113 @@
+/*
+ * Start: adopt inherited disks, stdin and stdout among them. Fork: the child
+ * takes part in its disks anew. Exit: give up all disks, so that bits are flushed and the
+ * run-time files go; stdio flushes what it still has after that, so from then on
+ * every call gives up its disk itself.
+ *
+ * A page that fork wipes and vfork does not tells the child of a vfork, together
+ * with the process number. The children of clone and _Fork, which run no fork handlers,
+ * are seen by the same page, at their first call that looks.
+ */
+#include "process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "disks.h"
+#include "fdtable.h"
+#include "real.h"
+#include "report.h"
+#include "stream.h"
+#include "trace.h"
+
+bool process_ending;
+static pid_t self;
+static volatile char *not_forked;       /* wiped to 0 in the child of a fork */
+
+static void begin_child(void)
+{
+    self = getpid();
+    if (not_forked)
+        *not_forked = 1;
+    disks_after_fork();
+    ofd_after_fork();
+    stream_after_fork();
+}
+
+bool process_is_vfork_child(void)
+{
+    if (!not_forked || getpid() == self)
+        return false;
+    if (*not_forked)
+        return true;
+    begin_child();
+    return false;
+}
+
+static void adopt_all(void)
+{
+    struct dirent64 *entry;
+    char buf[4096];
+    long n;
+    int dir = REAL(open)("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir < 0)
+        return;
+    while ((n = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+        for (long at = 0; at < n; at += entry->d_reclen) {
+            struct ofd *ofd;
+            int fd;
+
+            entry = (struct dirent64 *)(void *)(buf + at);
+            if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+                continue;
+            fd = atoi(entry->d_name);
+            if (fd >= FD_LIMIT || fd == dir || fdtable_is_disk(fd))
+                continue;
+            ofd = ofd_adopt(fd);
+            if (!ofd)
+                ofd = ofd_adopt_file(fd, 0);
+            if (ofd)
+                fdtable_set(fd, ofd);
+        }
+    }
+    REAL(close)(dir);
+}
+
+static void __attribute__((constructor)) begin(void)
+{
+    int saved = errno;
+    void *page;
+
+    real_init();
+    report_init();
+    trace_init();
+    self = getpid();
+    page = REAL(mmap)(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page != MAP_FAILED && madvise(page, 4096, MADV_WIPEONFORK) == 0) {
+        *(char *)page = 1;
+        not_forked = page;
+    }
+    pthread_atfork(ofd_share_all, NULL, begin_child);
+    adopt_all();
+    for (int fd = 0; fd < 3; fd++)
+        stream_follow(fd);
+    errno = saved;
+}
+
+static void __attribute__((destructor)) finish(void)
+{
+    int saved = errno;
+
+    stream_flush();
+    process_ending = true;
+    disks_park();
+    errno = saved;
+}

@@ -1,0 +1,19 @@
+/*
+ * The life of the process: start, fork, exec, exit.
+ */
+#ifndef SHIM_PROCESS_H
+#define SHIM_PROCESS_H
+
+#include <stdbool.h>
+
+/* Set once the library's exit handler has run. */
+extern bool process_ending;
+
+/*
+ * True in the child of a vfork: it shares our memory but not our descriptors, so the
+ * table must be left alone, and calls on descriptors made natively. A placeholder
+ * stays one over native dup and close, and the program that is exec'ed adopts it.
+ */
+bool process_is_vfork_child(void);
+
+#endif
