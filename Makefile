@@ -108,7 +108,7 @@ $(BUILD)/have-libunwind:
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := unit tool-unit tool-cli wrapper layers
+parts := boot e2e crosscheck selftest watch badinput unit tool-unit tool-cli wrapper layers symbols
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e := $(PYTHON) tests/e2e/harness.py
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py

@@ -1,0 +1,142 @@
+/*
+ * Descriptors of a disk across processes, and their numbers: close-on-exec,
+ * vfork, posix_spawn, loops that close everything. `proc_ops MODE FILE`.
+ */
+#define _GNU_SOURCE
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ops.h"
+
+extern char **environ;
+
+static void do_cloexec(const char *path)
+{
+    int a = must_open(path, O_RDONLY | O_CLOEXEC), b = must_open(path, O_RDONLY);
+
+    said("flag", fcntl(a, F_GETFD));
+    said("flag", fcntl(b, F_GETFD));
+    int c = fcntl(a, F_DUPFD_CLOEXEC, 20), d = dup3(b, 30, O_CLOEXEC), e = dup2(a, a);
+    printf("%d %d %d\n", c, d, e == a);
+    said("same dup3", dup3(b, b, 0));
+    said("bad dup2", dup2(999, 40));
+    said("free 40", fcntl(40, F_GETFD));
+    said("setfd", fcntl(b, F_SETFD, FD_CLOEXEC));
+    said("flag", fcntl(b, F_GETFD));
+    got("shared offset", read(c, buf, 10));
+    said("offset", lseek(a, 0, SEEK_CUR));
+    said("close_range", close_range(20, 30, CLOSE_RANGE_CLOEXEC));
+    said("flag", fcntl(d, F_GETFD));
+    said("close_range", close_range(20, 30, 0));
+    said("closed", fcntl(d, F_GETFD));
+    got("still", read(a, buf, 10));
+    closefrom(3);
+    said("closed", fcntl(a, F_GETFD));
+    said("again", must_open(path, O_RDONLY));
+}
+
+static void do_vfork(const char *path)
+{
+    int fd = must_open(path, O_RDWR), status;
+    pid_t pid = vfork();
+
+    if (pid == 0) {
+        dup2(fd, 1);
+        close(fd);
+        execlp("echo", "echo", "from a vfork child", (char *)NULL);
+        _exit(1);
+    }
+    waitpid(pid, &status, 0);
+    printf("status %d offset %ld\n", status, (long)lseek(fd, 0, SEEK_CUR));
+    printf("%zd %.18s\n", pread(fd, buf, 18, 0), buf);
+    said("write", write(fd, "parent", 6));
+    pid = vfork();
+    if (pid == 0) {
+        close(fd);
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    said("write after the child closed", write(fd, "parent", 6));
+    close(fd);
+}
+
+static void do_spawn(const char *path)
+{
+    posix_spawn_file_actions_t actions;
+    char *args[] = { "sh", "-c", "head -c 700 | cksum; echo hi >&8", NULL };
+    int fd = must_open(path, O_RDWR), status = -1;
+    pid_t pid;
+
+    lseek(fd, 1000, SEEK_SET);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fd, 0);
+    posix_spawn_file_actions_adddup2(&actions, fd, 8);
+    posix_spawn_file_actions_addclose(&actions, fd);
+    fflush(stdout);
+    said("spawn", posix_spawnp(&pid, "sh", &actions, NULL, args, environ));
+    waitpid(pid, &status, 0);
+    printf("status %d offset %ld\n", status, (long)lseek(fd, 0, SEEK_CUR));
+    fflush(stdout);
+    FILE *f = popen("cksum disk.add-cow", "r");
+    printf("%s", fgets(buf, 100, f));
+    said("pclose", pclose(f));
+    fflush(stdout);
+    said("system", system("head -c 3 disk.add-cow | cksum"));
+    close(fd);
+}
+
+static void do_spawn_open(const char *path)
+{
+    posix_spawn_file_actions_t actions;
+    char *args[] = { "sh", "-c", "cksum <&9", NULL };
+    int status = -1;
+    pid_t pid;
+
+    posix_spawn_file_actions_init(&actions);
+    said("addopen", posix_spawn_file_actions_addopen(&actions, 9, path, O_RDONLY, 0));
+    fflush(stdout);
+    said("spawn", posix_spawnp(&pid, "sh", &actions, NULL, args, environ));
+    waitpid(pid, &status, 0);
+    said("status", status);
+}
+
+static void do_scan_close(const char *path)
+{
+    int fd = must_open(path, O_RDONLY);
+
+    for (int i = 3; i < 1024; i++)
+        close(i);
+    said("closed", fcntl(fd, F_GETFD));
+    fd = must_open(path, O_RDONLY);
+    said("number", fd);
+    got("read", read(fd, buf, 5000));
+    close(0);
+    said("lowest", must_open(path, O_RDONLY));
+    got("read", read(0, buf, 5000));
+    close(0);
+    said("lowest", open("in/small", O_RDONLY));
+    got("other file", read(0, buf, 5000));
+}
+
+static void do_exec_fds(const char *path)
+{
+    int a = must_open(path, O_RDONLY), b = must_open(path, O_RDONLY | O_CLOEXEC);
+
+    lseek(a, 600, SEEK_SET);
+    dup2(a, 9);
+    lseek(b, 5, SEEK_SET);
+    /* High ones may be there that the program did not make. */
+    execlp("sh", "sh", "-c", "head -c 100 <&9 | cksum; echo $(ls /proc/$$/fd | grep '^.$')",
+           (char *)NULL);
+}
+
+static const struct mode modes[] = {
+    { "cloexec", do_cloexec }, { "vfork", do_vfork }, { "spawn", do_spawn },
+    { "spawn_open", do_spawn_open }, { "scan_close", do_scan_close }, { "exec_fds", do_exec_fds },
+};
+
+int main(int argc, char **argv)
+{
+    return run_mode(modes, sizeof(modes) / sizeof(modes[0]), argc, argv);
+}

@@ -1,0 +1,128 @@
+"""Rows: programs in Python, Perl and C that use one way of I/O each (programs/)."""
+
+ALL = "all"
+
+
+def rows(t):
+    python(t)
+    snippets(t)
+    t.add("perl/all", "perl {progs}/perl_all.pl {img}", on="half random text", needs="perl",
+        writes=True)
+    c_programs(t)
+
+
+def python(t):
+    def add(name, on, **facts):
+        t.add("python/" + name, "/usr/bin/python3 {progs}/py_%s.py {img}" % name.replace("-", "_"),
+              on=on, needs="/usr/bin/python3", **facts)
+
+    add("read", ALL)
+    add("write", ALL, touch=[(1000, 3000), (5000, 1), (8191, 2), (20000, 513), (30000, 3000),
+                             (40000, 22), (50000, 700)])
+    add("errors", "half odd", rw=True)
+    add("holes", "random odd longer half chain3 alone hole blank64")
+    add("truncate", ALL + " zero zerobig", writes=True)
+    add("append", ALL, writes=True)
+    add("dup", "half random", touch=[(1000, 10), (0, 5)])
+    add("fork", "half random chain3", touch=[(100, 16), (5000, 3), (10000, 112000)])
+    add("subprocess", "half random", writes=True)
+    add("locks", "half", touch=[])
+    add("copy", ALL)
+    add("copy-in", "half random", writes=True)
+    add("archives", "half zero", writes=True)
+    add("threads", "half random chain3", touch=[(0, 130800)])
+    add("fd", "half", touch=[])
+    add("big", "half random", writes=True)
+    add("socket", "half")
+
+
+def snippets(t):
+    add = t.python
+    add("python/holes-after-write", """
+import os
+fd = os.open('{img}', os.O_RDWR)
+os.pwrite(fd, b'x', 70000)
+os.pwrite(fd, bytes(8192), 131072)
+os.close(fd)
+os.execv('/usr/bin/python3', ['python3', '{progs}/py_holes.py', '{img}'])
+""", on="random half hole chain3", touch=[(70000, 1), (131072, 8192)])
+    add("python/write-create", """
+print(open('{img}', 'wb').write(b'hello' * 300), open('{img}', 'rb').read(9))
+print(open('{img}', 'w+').write('x' * 70000))
+""", on="half random", writes=True)
+    add("python/text", """
+f = open('{img}')
+print(f.readline(), f.tell())
+f.seek(700)
+print(f.readlines()[-1])
+print(sum(1 for line in open('{img}')))
+print('changed', file=open('{img}', 'r+'))
+""", on="text", touch=[(0, 8)])
+    add("python/exit-dirty", """
+import os
+f = open('{img}', 'r+b')
+f.seek(4000)
+f.write(b'x' * 100)
+g = os.open('{img}', os.O_RDWR)
+os.pwrite(g, b'y', 9000)
+""", on="half random", touch=[(4000, 100), (9000, 1)])
+    add("python/exit-hard", """
+import os
+fd = os.open('{img}', os.O_RDWR)
+os.pwrite(fd, b'y' * 700, 9000)
+os._exit(3)
+""", on="half random", touch=[(9000, 700)], passes=False)
+    add("python/exec", """
+import os
+fd = os.open('{img}', os.O_RDWR)
+os.set_inheritable(fd, True)
+os.lseek(fd, 700, 0)
+os.write(fd, b'before ')
+os.execvp('sh', ['sh', '-c', 'echo after >&%d; head -c 5 <&%d | od -c' % (fd, fd)])
+""", on="half random", touch=[(700, 13)])
+    add("python/exec-cloexec", """
+import os
+fd = os.open('{img}', os.O_RDWR)
+os.pwrite(fd, b'before', 700)
+os.execvp('sh', ['sh', '-c', 'head -c 710 {img} | tail -c 10 | od -c; ls /proc/self/fd | wc -l'])
+""", on="half random", touch=[(700, 6)])
+    add("python/mmap", """
+import mmap
+f = open('{img}', 'rb')
+print(len(mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)))
+""", on="half", xfail="mapped I/O on a disk is not served")
+
+
+# Modes of programs/*.c; those with a * write.
+STDIO = ("read getc fgets seek ungetc setvbuf fdopen rplus* update* append* aplus* write* wplus* "
+         "wtrunc* printf* dprintf* memory large eof dup* threads* exit* wide lock open_modes*")
+FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx locks* overlap* "
+      "tmpname signals errno_kept* direct*")
+PROC = "cloexec vfork* spawn* scan_close exec_fds"
+LATER = (
+    ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
+    ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
+     "was given; the old one fails with EBADF"),
+)
+
+
+def c_programs(t):
+    def add(program, modes, on, redirect="{img}"):
+        for mode in modes.split():
+            name = mode.rstrip("*")
+            t.add("%s/%s" % (program, name), "{bin}/%s_ops %s %s" % (program, name, redirect),
+                  on=on, needs="cc", writes=mode.endswith("*"))
+
+    add("stdio", STDIO, "half text")
+    add("fd", FD, "half random")
+    add("proc", PROC, "half random")
+    add("std", "freopen freopen_write*", "half text")
+    add("std", "stdin_getchar stdin_fread stdin_scanf stdin_seek stdin_mixed", "half text",
+        "x <{img}")
+    add("std", "stdout_printf* stdout_seek* stdout_buffered*", "half", "x >{img}")
+    add("std", "stderr*", "half", "x 2>{img}")
+    for program, name, on, why in LATER:
+        t.add("%s/%s" % (program, name), "{bin}/%s_ops %s {img}" % (program, name), on=on,
+              needs="cc", xfail=why)
+    t.add("std/stdout_append", "{bin}/std_ops stdout_printf x >>{img}", on="half text",
+        needs="cc", writes=True)

@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+"""The options of addcow-preload.sh that change what is said or when it is durable.
+
+--trace, --stats and --log are checked for what they print; --cache for what is left on
+the three files when a program is killed and its run-time file is lost.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+import common
+import decode
+
+BASE = bytes(range(256)) * 4096
+passed = failed = 0
+
+
+def check(name, ok, said=""):
+    global passed, failed
+    if ok:
+        passed += 1
+    else:
+        failed += 1
+        print("FAIL %s\n%s" % (name, said))
+
+
+def run(options, command, **env):
+    return subprocess.run([common.WRAPPER, *options, "--", *command], capture_output=True, text=True, errors='replace',
+                          env=dict(os.environ, **env))
+
+
+def python(code):
+    return ["/usr/bin/python3", "-c", "import os, signal, mmap\n" + code]
+
+
+def read(name):
+    with open(name) as f:
+        return f.read()
+
+
+def fresh():
+    for name in os.listdir("."):
+        os.unlink(name)
+    with open("base.img", "wb") as f:
+        f.write(BASE)
+    subprocess.run([common.TOOL, "create", "-q", "-b", "base.img", "d.add-cow"], check=True)
+
+
+def trace():
+    fresh()
+    done = run(["--trace=t"], ["dd", "if=d.add-cow", "of=/dev/null", "bs=4096", "count=2", "status=none"])
+    lines = read("t").splitlines()
+    check("trace: nothing on stderr", done.returncode == 0 and not done.stderr, done.stderr)
+    check("trace: open", any(re.fullmatch(r"\d+ open\(\d+<d\.add-cow>, .*\) = \d+", at) for at in lines),
+          "\n".join(lines))
+    check("trace: two reads", sum(bool(re.fullmatch(r"\d+ read\(0<d\.add-cow>, 4096\) = 4096", at))
+                                  for at in lines) == 2, "\n".join(lines))
+    done = run(["--trace"], ["sh", "-c", "read x <d.add-cow; echo over >&2"])
+    check("trace: to stderr", "read(0<d.add-cow>" in done.stderr and "over" in done.stderr, done.stderr)
+    done = run(["--trace"], python("os.read(os.open('d.add-cow', os.O_WRONLY), 1)"))
+    check("trace: a failure", re.search(r"read\(\d<d\.add-cow>, 1\) = -1 EBADF \(", done.stderr),
+          done.stderr)
+    done = run(["--trace"], ["cat", "base.img"])
+    check("trace: silent without a disk", done.stderr == "", done.stderr)
+
+
+def stats():
+    fresh()
+    run(["--stats=s"], ["dd", "if=/dev/zero", "of=d.add-cow", "bs=512", "count=3", "conv=notrunc",
+                        "status=none"])
+    said = read("s")
+    check("stats: writes", re.search(r"d\.add-cow: pid \d+ \(writable\).*; writes 3, of them allocating 3; "
+                                     r"copied up 0 bytes; flushes 1, of them with bits 1$", said, re.M), said)
+    done = run(["--stats"], ["head", "-c", "4096", "d.add-cow"])
+    check("stats: reads, to stderr", "(read-only): reads from image" in done.stderr, done.stderr)
+
+
+def log():
+    fresh()
+    with open("bad.add-cow", "w") as f:
+        f.write("not a disk")
+    done = run(["--log=l"], ["cat", "bad.add-cow"])
+    check("log: to the file", read("l").count("\n") == 1 and "bad.add-cow" in read("l"), read("l"))
+    check("log: not to stderr", done.returncode == 1 and "addcow:" not in done.stderr, done.stderr)
+    done = run([], python("fd = os.open('d.add-cow', os.O_RDONLY)\n"
+                          "for i in range(2):\n"
+                          "    try: mmap.mmap(fd, 4096, prot=mmap.PROT_READ)\n"
+                          "    except OSError as e: print(e.errno)"))
+    check("unserved: EBADF each time", done.stdout == "9\n9\n", done.stdout)
+    check("unserved: said once", done.stderr.count("mmap is not served") == 1, done.stderr)
+    check("unserved: with the call chain", re.search(r"^addcow:   #0 .*\+0x[0-9a-f]+ in /", done.stderr, re.M),
+          done.stderr)
+
+
+def killed_after(options, code):
+    """What is at 1000 after `code`, a kill, and the loss of the run-time file."""
+    fresh()
+    done = run(options, python("fd = os.open('d.add-cow', os.O_RDWR)\n" + code
+                               + "\nos.kill(os.getpid(), signal.SIGKILL)"))
+    if done.returncode not in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return done.stderr
+    os.unlink("d.add-cow.run")
+    decode.flat("d.add-cow", "flat")
+    with open("flat", "rb") as f:
+        f.seek(1000)
+        return f.read(5)
+
+
+def cache():
+    old, new = BASE[1000:1005], b"HELLO"
+    write = "os.pwrite(fd, b'HELLO', 1000)"
+    for name, options, code, expect in (
+            ("writeback", [], write, old),
+            ("writeback and fsync", [], write + "; os.fsync(fd)", new),
+            ("writeback and O_DSYNC", [], "fd = os.open('d.add-cow', os.O_RDWR | os.O_DSYNC); " + write, new),
+            ("writeback and RWF_DSYNC", [], "os.pwritev(fd, [b'HELLO'], 1000, os.RWF_DSYNC)", new),
+            ("writethrough", ["--cache=writethrough"], write, new),
+            ("unsafe and fsync", ["--cache=unsafe"], write + "; os.fsync(fd)", old)):
+        found = killed_after(options, code)
+        check("cache: " + name, found == expect, repr(found))
+    fresh()
+    run(["--cache=unsafe"], python("os.pwrite(os.open('d.add-cow', os.O_RDWR), b'HELLO', 1000)"))
+    decode.flat("d.add-cow", "flat")
+    with open("flat", "rb") as f:
+        check("cache: unsafe, and a clean end", f.read()[1000:1005] == new)
+    check("cache: unknown", run(["--cache=none"], ["true"]).returncode == 125)
+    done = run([], ["cat", "d.add-cow"], ADDCOW_CACHE="none")
+    check("cache: unknown, by the variable", done.returncode == 1 and "ADDCOW_CACHE=none" in done.stderr,
+          done.stderr)
+
+
+def main():
+    common.require()
+    for name in [name for name in os.environ if name.startswith("ADDCOW_") and "TEST" not in name]:
+        del os.environ[name]
+    where = tempfile.mkdtemp(prefix="addcow-watch-")
+    try:
+        os.chdir(where)
+        for part in (trace, stats, log, cache):
+            part()
+    finally:
+        shutil.rmtree(where)
+    print("%d passed, %d failed, 0 skipped" % (passed, failed))
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
