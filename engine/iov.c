@@ -30,8 +30,9 @@ static struct iovec next(struct iov_cursor *cursor, size_t len)
     while (cursor->left > 0 && piece.iov_len == 0) {
         size_t here = cursor->iov->iov_len - cursor->skip;
 
-        piece.iov_base = (char *)cursor->iov->iov_base + cursor->skip;
         piece.iov_len = here < len ? here : len;
+        if (piece.iov_len)
+            piece.iov_base = (char *)cursor->iov->iov_base + cursor->skip;
         if (piece.iov_len < here) {
             cursor->skip += piece.iov_len;
             return piece;

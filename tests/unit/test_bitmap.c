@@ -188,6 +188,28 @@ Test(bitmap, against_an_array_at_a_chunk_edge)
         check_pair(4094, 4, round % 2, test_seed(round + 100));
 }
 
+Test(bitmap, next_dirty_page)
+{
+    const uint64_t pages = 9000;
+    struct bits bits = { NULL, 0, shared_memory(bits_area(pages)), pages };
+    struct rnd rnd = { test_seed(1) };
+
+    for (unsigned round = 0; round < test_rounds(200); round++) {
+        uint64_t from = rnd_below(&rnd, pages), page = from;
+
+        for (uint64_t i = 0; i < pages; i++)
+            *bits_summary(&bits, i) = (uint8_t)rnd_below(&rnd, PAGE_DIRTY);
+        for (int i = 0; i < 3; i++)
+            *bits_summary(&bits, rnd_percent(&rnd, 50) ? rnd_below(&rnd, pages)
+                                                       : (from + rnd_below(&rnd, 20)) % pages) = PAGE_DIRTY;
+        while (page < pages && *bits_summary(&bits, page) != PAGE_DIRTY)
+            page++;
+        check(bits_next_dirty(&bits, from) == page, "from %llu: not %llu", (unsigned long long)from,
+              (unsigned long long)page);
+    }
+    munmap(bits.pending, bits_area(pages));
+}
+
 Test(bitmap, nothing_pending)
 {
     uint64_t words[2] = { htole64(0xff), htole64(1) };
@@ -242,6 +264,50 @@ Test(bitmap, a_run_is_never_empty)
         check(run == (set ? 1 : 8), "a run of %llu", (unsigned long long)run);
     }
     __atomic_fetch_or(&word, 1ull << 63, __ATOMIC_RELAXED);
+    check(pthread_join(thread, NULL) == 0);
+}
+
+struct flushing {
+    struct bits bits;
+    uint64_t *committed;
+    uint64_t at;                /* the word that is being flushed */
+};
+
+/* As a flush does it: the committed bit first, and only then the pending one. */
+static void *flush_words(void *arg)
+{
+    struct flushing *f = arg;
+
+    for (uint64_t word = 0; word < f->bits.committed_words; word++) {
+        uint64_t *pending = &bits_page(&f->bits, word / BITS_PAGE_WORDS)[word % BITS_PAGE_WORDS];
+
+        __atomic_store_n(&f->at, word, __ATOMIC_RELAXED);
+        __atomic_store_n(&f->committed[word], ~0ull, __ATOMIC_RELEASE);
+        __atomic_fetch_and(pending, 0, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&f->at, UINT64_MAX, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+Test(bitmap, a_bit_is_never_missed)
+{
+    const uint64_t pages = 400, words = pages * BITS_PAGE_WORDS;
+    struct flushing f = {
+        .committed = shared_memory(pages * BITS_PAGE),
+        .bits = { NULL, words, shared_memory(bits_area(pages)), pages },
+    };
+    pthread_t thread;
+    uint64_t at;
+
+    f.bits.committed = f.committed;
+    for (uint64_t page = 0; page < pages; page++) {
+        *bits_summary(&f.bits, page) = PAGE_DIRTY;
+        memset(bits_page(&f.bits, page), 0xff, BITS_PAGE);
+    }
+    check(pthread_create(&thread, NULL, flush_words, &f) == 0);
+    while ((at = __atomic_load_n(&f.at, __ATOMIC_RELAXED)) != UINT64_MAX)
+        for (uint64_t word = at; word < at + 4 && word < words; word++)
+            check(bits_word(&f.bits, word) == ~0ull, "word %llu", (unsigned long long)word);
     check(pthread_join(thread, NULL) == 0);
 }
 

@@ -60,6 +60,20 @@ Test(create, image_is_made, .init = begin, .fini = tmp_end)
     free(flat.data);
 }
 
+/* In the end everything is durable: the files, and then their names. */
+Test(create, is_durable, .init = begin, .fini = tmp_end)
+{
+    const char *image, *meta, *name, *dir;
+
+    calls_begin();
+    check(create("d.base", "d.img", -1, 0) == 0);
+    image = strstr(calls(), "fdatasync d.img");
+    meta = image ? strstr(image, "fdatasync d.add-cow.") : NULL;
+    dir = meta ? strstr(meta, "fdatasync addcow-unit-") : NULL;
+    name = dir ? strstr(dir, "link d.add-cow") : NULL;
+    check(name && strstr(name, "fdatasync addcow-unit-"), "%s", calls());
+}
+
 Test(create, image_of_a_given_size, .init = begin, .fini = tmp_end)
 {
     check(create("d.base", "d.img", 100000, 0) == 0 && size_of_disk == 100000);

@@ -162,6 +162,38 @@ Test(thread, while_resizing, .init = begin, .fini = tmp_end, .timeout = 120)
     share_sectors(resize_all_the_time, 2);
 }
 
+/* ---- flushing while bits are set -------------------------------------------------- */
+
+static int no_sync(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+/* With syncs that cost nothing a flush is over and begins again all the time. */
+Test(thread, first_writes_while_flushing, .init = begin, .fini = tmp_end, .timeout = 120)
+{
+    struct acow_sys sys = acow_sys_libc;
+    struct job job = { .stop = &(bool){ false } };
+    const uint64_t count = test_rounds(15000);
+    pthread_t aside;
+
+    sys.fdatasync = no_sync;
+    check(truncate("d.img", (off_t)(count * 512)) == 0);
+    job.disk = must_open(&sys, "d.add-cow", ACOW_RDWR);
+    check(pthread_create(&aside, NULL, flush_all_the_time, &job) == 0);
+    for (uint64_t sector = 0; sector < count; sector++) {
+        uint64_t written = ~sector, back = 0;
+
+        must_write(job.disk, &written, sizeof(written), sector * 512);
+        must_read(job.disk, &back, sizeof(back), sector * 512);
+        check(back == written, "sector %llu", (unsigned long long)sector);
+    }
+    __atomic_store_n(job.stop, true, __ATOMIC_RELEASE);
+    check(pthread_join(aside, NULL) == 0);
+    must_close(job.disk);
+}
+
 /* ---- appending ---------------------------------------------------------------- */
 
 struct record {
