@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include "process.h"
 #include "real.h"
 
 struct ofd *fdtable_slots[FD_LIMIT];
@@ -26,16 +27,30 @@ struct ofd *fdtable_get_slow(int fd)
     }
 }
 
-void fdtable_set(int fd, struct ofd *ofd)
+struct ofd *fdtable_swap(int fd, struct ofd *ofd)
 {
     int was = __atomic_load_n(&highest, __ATOMIC_RELAXED);
-    struct ofd *old;
 
     while (fd > was
            && !__atomic_compare_exchange_n(&highest, &was, fd, false, __ATOMIC_RELEASE,
                                            __ATOMIC_RELAXED))
         ;
-    old = __atomic_exchange_n(&fdtable_slots[fd], ofd, __ATOMIC_ACQ_REL);
+    return __atomic_exchange_n(&fdtable_slots[fd], ofd, __ATOMIC_ACQ_REL);
+}
+
+void fdtable_set(int fd, struct ofd *ofd)
+{
+    struct ofd *old = fdtable_swap(fd, ofd);
+
+    if (old)
+        ofd_unref(old);
+}
+
+/* The table is the parent's, for the child of a vfork. */
+void fdtable_drop_stale(int fd)
+{
+    struct ofd *old = process_is_vfork_child() ? NULL : fdtable_take(fd);
+
     if (old)
         ofd_unref(old);
 }

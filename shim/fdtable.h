@@ -50,15 +50,20 @@ static inline void fdtable_put(struct ofd *ofd)
 /* Puts an ofd into the slot of a number that has just come into being. Takes over one reference. */
 void fdtable_set(int fd, struct ofd *ofd);
 
+/* The same, but returns what was in it, with its reference, or NULL. */
+struct ofd *fdtable_swap(int fd, struct ofd *ofd);
+
 /* Empties the slot; returns what was in it, with its reference, or NULL. */
 struct ofd *fdtable_take(int fd);
 
 /* The number has just been given to something that is no disk: a slot left over
  * from a descriptor closed behind our back is emptied. */
+void fdtable_drop_stale(int fd);
+
 static inline void fdtable_is_other(int fd)
 {
     if (__builtin_expect(fd >= 0 && fdtable_is_disk(fd), 0))
-        ofd_unref(fdtable_take(fd));
+        fdtable_drop_stale(fd);
 }
 
 /* ofd_bequeath for every disk that an exec or spawn passes on. */

@@ -41,7 +41,9 @@ static int release(struct ofd *ofd)
     int r;
 
     drop_record_locks(ofd);
+    process_busy++;
     r = ofd_unref(ofd);
+    process_busy--;
     errno = saved;
     return r;
 }
@@ -110,8 +112,9 @@ static int replaced(int result, int to, struct ofd *ofd)
 
     if (result < 0 || process_is_vfork_child())
         return made(result, ofd);
-    old = fdtable_take(to);
-    made(to, ofd);
+    /* In one step: another thread that reads meanwhile finds the one or the other. */
+    old = ofd ? fdtable_swap(to, ofd) : fdtable_take(to);
+    stream_follow(to);
     if (old)
         release(old);
     return to;

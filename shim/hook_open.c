@@ -11,6 +11,7 @@
 #include "path.h"
 #include "process.h"
 #include "real.h"
+#include "stream.h"
 
 static bool needs_mode(int flags)
 {
@@ -27,7 +28,9 @@ static int open_disk(const char *real_path, int flags)
         errno = EEXIST;
         return -1;
     }
+    process_busy++;
     r = ofd_open(real_path, flags, &ofd, &fd);
+    process_busy--;
     if (trace_on && r == 0)
         trace_call(ofd, fd, fd, "open", "%#x", flags);
     if (r < 0) {
@@ -39,6 +42,7 @@ static int open_disk(const char *real_path, int flags)
         ofd_unref(ofd);
     else
         fdtable_set(fd, ofd);
+    stream_follow(fd);
     errno = saved;
     return fd;
 }
@@ -116,8 +120,10 @@ int hook_open_by_handle_at(int mount, struct file_handle *handle, int flags)
     int fd = other(REAL(open_by_handle_at)(mount, handle, flags));
     struct ofd *ofd = fd < 0 || process_is_vfork_child() ? NULL : ofd_adopt_file(fd, flags & O_CLOEXEC);
 
-    if (ofd)
+    if (ofd) {
         fdtable_set(fd, ofd);
+        stream_follow(fd);
+    }
     return fd;
 }
 

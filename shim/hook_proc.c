@@ -22,7 +22,7 @@ static void part(void)
 {
     int saved = errno;
 
-    if (!process_is_vfork_child())
+    if (process_busy == 0 && !process_is_vfork_child())
         disks_park();
     errno = saved;
 }

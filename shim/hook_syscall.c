@@ -11,6 +11,7 @@
 #include "hooks.h"
 #include "path.h"
 #include "real.h"
+#include "report.h"
 
 /* The value of a function that returns its error, or minus what it has done. */
 static long by_value(int err)
@@ -21,15 +22,18 @@ static long by_value(int err)
     return -1;
 }
 
-/* Without restrictions on how the path is resolved it is an openat. */
+/* Without restrictions on how the path is resolved it is an openat; with them, not served. */
 static long open_how(long number, const long a[6])
 {
     const struct open_how *how = (const struct open_how *)a[2];
     char real_path[PATH_LEN];
 
-    if (how && (size_t)a[3] >= sizeof(*how) && how->resolve == 0
-        && path_is_disk((int)a[0], (const char *)a[1], true, real_path))
-        return hook_openat((int)a[0], (const char *)a[1], (int)how->flags, (mode_t)how->mode);
+    if (how && (size_t)a[3] >= sizeof(*how)
+        && path_is_disk((int)a[0], (const char *)a[1], true, real_path)) {
+        if (how->resolve == 0)
+            return hook_openat((int)a[0], (const char *)a[1], (int)how->flags, (mode_t)how->mode);
+        return by_value(-report_unserved("openat2 with a restricted path", real_path));
+    }
     return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
@@ -52,6 +56,8 @@ long hook_syscall(long number, ...)
     case SYS_open: return hook_open(PATH, (int)a[1], (mode_t)a[2]);
     case SYS_openat: return hook_openat(FD, AT_PATH, (int)a[2], (mode_t)a[3]);
     case SYS_openat2: return open_how(number, a);
+    case SYS_open_by_handle_at:
+        return hook_open_by_handle_at(FD, (struct file_handle *)a[1], (int)a[2]);
     case SYS_creat: return hook_creat(PATH, (mode_t)a[1]);
     case SYS_close: return hook_close(FD);
     case SYS_close_range: return hook_close_range((unsigned)a[0], (unsigned)a[1], (int)a[2]);

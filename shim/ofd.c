@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "hidden.h"
@@ -94,11 +95,15 @@ static void init_state(struct ofd_state *state, const char *path, int flags, con
 /* A memfd for the state, hidden. Its size is the disk's, for whoever asks it natively. */
 static int make_memfd(const char *path, uint64_t size)
 {
+    struct rlimit limit;
     char name[249];
     const char *base = strrchr(path, '/');
     int fd, r;
 
     snprintf(name, sizeof(name), NAME "%s", base ? base + 1 : path);
+    /* No larger than the program may make files: more would be a signal. */
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size > limit.rlim_cur)
+        size = limit.rlim_cur;
     fd = sys_real.memfd(name);
     if (fd < 0)
         return fd;
@@ -328,6 +333,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
     struct disk *disk;
     int r = 0;
 
+    process_busy++;
     pthread_mutex_lock(&lock);
     if (!ofd->engine) {
         r = disks_get(ofd->state->path, ofd_writable(ofd), ofd->state->dev, ofd->state->ino, &disk);
@@ -345,6 +351,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
         }
     }
     pthread_mutex_unlock(&lock);
+    process_busy--;
     *engine = ofd->engine;
     return r < 0 ? r : 0;
 }

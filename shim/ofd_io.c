@@ -158,6 +158,7 @@ static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, ui
     n = check_direct(ofd, iov, iovcnt, off);
     if (n < 0)
         return n;
+    process_busy++;
     if (ofd->state->flags & O_APPEND || rwf & RWF_APPEND) {
         n = acow_append(disk, ofd->image_fd, iov, iovcnt, end);
     } else {
@@ -171,6 +172,7 @@ static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, ui
         if (r < 0)
             n = r;
     }
+    process_busy--;
     leave(disk);
     return n;
 }
@@ -299,7 +301,9 @@ int ofd_truncate(struct ofd *ofd, int64_t size)
         return r;
     if (!ofd_writable(ofd) || size < 0)
         return -EINVAL;
+    process_busy++;
     r = acow_truncate(disk, (uint64_t)size);
+    process_busy--;
     leave(disk);
     return r;
 }
@@ -315,7 +319,9 @@ int ofd_fallocate(struct ofd *ofd, int mode, int64_t off, int64_t len)
         return -EBADF;
     if (off < 0 || len <= 0)
         return -EINVAL;
+    process_busy++;
     r = acow_fallocate(disk, mode, (uint64_t)off, (uint64_t)len);
+    process_busy--;
     leave(disk);
     return r;
 }
@@ -327,7 +333,9 @@ int ofd_flush(struct ofd *ofd)
 
     if (r < 0)
         return r;
+    process_busy++;
     r = acow_flush(disk);
+    process_busy--;
     leave(disk);
     return r;
 }

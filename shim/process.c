@@ -28,6 +28,7 @@
 #include "trace.h"
 
 bool process_ending;
+__thread int process_busy;
 static pid_t self;
 static volatile char *not_forked;       /* wiped to 0 in the child of a fork */
 
@@ -69,7 +70,8 @@ static void adopt_all(void)
             if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
                 continue;
             fd = atoi(entry->d_name);
-            if (fd >= FD_LIMIT || fd == dir || fdtable_is_disk(fd))
+            /* What is adopted may open the engine's own, further on in this very list. */
+            if (fd >= FD_LIMIT || fd == dir || fdtable_is_disk(fd) || hidden_is(fd))
                 continue;
             ofd = ofd_adopt(fd);
             if (!ofd)

@@ -10,6 +10,13 @@
 extern bool process_ending;
 
 /*
+ * How many calls this thread has under way that may hold a lock. Above 0 in _exit or exec
+ * means that a signal handler interrupted one: then the disks cannot be given up,
+ * and are left as by a kill, which loses nothing.
+ */
+extern __thread int process_busy;
+
+/*
  * True in the child of a vfork: it shares our memory but not our descriptors, so the
  * table must be left alone, and calls on descriptors made natively. A placeholder
  * stays one over native dup and close, and the program that is exec'ed adopts it.

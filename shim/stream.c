@@ -274,7 +274,12 @@ void stream_after_fork(void)
 void stream_flush(void)
 {
     pthread_mutex_lock(&lock);
-    for (struct stream *at = list; at; at = at->next)
-        fflush(at->file);
+    for (struct stream *at = list; at; at = at->next) {
+        /* One that a thread is using is left to libc, which comes after this. */
+        if (ftrylockfile(at->file) == 0) {
+            fflush_unlocked(at->file);
+            funlockfile(at->file);
+        }
+    }
     pthread_mutex_unlock(&lock);
 }
