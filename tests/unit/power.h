@@ -15,7 +15,7 @@ enum power_lie { POWER_HONEST, POWER_IMAGE_LIES, POWER_META_LIES };
 /* Logs what sys_hooked does with d.img and d.add-cow from now on; both are durable as they are. */
 void power_begin(enum power_lie lie);
 
-/* An operation is over: the disk now is `size` bytes of `data`. If it was a flush, all of it is safe. */
+/* An operation is over: the disk now is `size` bytes of `data`, all of it safe if `flushed`. */
 void power_done(const uint8_t *data, uint64_t size, bool flushed);
 
 /* The log is complete. */

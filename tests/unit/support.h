@@ -84,7 +84,8 @@ void file_pattern(const char *path, uint64_t off, size_t len, unsigned tag);
 /* ---- disks, by hand ---------------------------------------------------- */
 
 /* A metadata file, names as given, with a bitmap of `len` bytes (NULL: zeros). */
-void meta_put(const char *path, const char *backing, const char *image, const void *bitmap, size_t len);
+void meta_put(const char *path, const char *backing, const char *image, const void *bitmap,
+              size_t len);
 
 /* The flat content of the disk, from its files alone. */
 struct blob decode(const char *meta);

@@ -7,7 +7,8 @@
 
 #include "support.h"
 
-void meta_put(const char *path, const char *backing, const char *image, const void *bitmap, size_t len)
+void meta_put(const char *path, const char *backing, const char *image, const void *bitmap,
+              size_t len)
 {
     uint8_t *file = calloc(1, HEADER + len);
 

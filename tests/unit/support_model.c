@@ -124,7 +124,8 @@ static bool is_zero(const uint8_t *data, uint64_t len)
     return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
 }
 
-static void check_extent(const struct model *model, const struct acow_extent *extent, const char *what)
+static void check_extent(const struct model *model, const struct acow_extent *extent,
+                         const char *what)
 {
     const uint8_t *data = model->data + extent->off;
 
@@ -139,8 +140,8 @@ static void check_extent(const struct model *model, const struct acow_extent *ex
         struct blob file = file_get(extent->file);
 
         check(extent->file_off + extent->len <= file.len);
-        assert_same(file.data + extent->file_off, data, extent->len, "%s: extent at %llu of %s", what,
-                    (unsigned long long)extent->off, extent->file);
+        assert_same(file.data + extent->file_off, data, extent->len, "%s: extent at %llu of %s",
+                    what, (unsigned long long)extent->off, extent->file);
         free(file.data);
     }
 }

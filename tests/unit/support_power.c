@@ -138,7 +138,8 @@ static void log_call(const struct sys_call *call, int64_t result)
         add_size(file, call->len, false);
     else if (call->op == SYS_FALLOCATE)
         log_fallocate(call, file);
-    else if (call->op == SYS_FDATASYNC && lies != (file == IMAGE ? POWER_IMAGE_LIES : POWER_META_LIES))
+    else if (call->op == SYS_FDATASYNC
+             && lies != (file == IMAGE ? POWER_IMAGE_LIES : POWER_META_LIES))
         add(SYNC, file);
 }
 
@@ -211,7 +212,8 @@ static void apply(struct file files[FILES], const struct event *event)
 }
 
 /* One sector as it reads from these files, `len` bytes. */
-static void read_sector(const struct file files[FILES], uint64_t sector, size_t len, uint8_t out[512])
+static void read_sector(const struct file files[FILES], uint64_t sector, size_t len,
+                        uint8_t out[512])
 {
     size_t off = (size_t)sector * 512, at = HEADER + (size_t)sector / 8;
 
@@ -326,8 +328,8 @@ uint64_t power_try(struct rnd *rnd, char breach[200])
         find_cut(&cut, end);
         tried += try_cut(&cut, rnd, breach);
         if (breach[0])
-            snprintf(breach + strlen(breach), 200 - strlen(breach), ", cut after event %d of %d", end - 1,
-                     nevents);
+            snprintf(breach + strlen(breach), 200 - strlen(breach), ", cut after event %d of %d",
+                     end - 1, nevents);
     }
     return tried;
 }

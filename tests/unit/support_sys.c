@@ -97,7 +97,8 @@ static int hooked_close(int fd)
     int refused = ask(&call);
     int r;
 
-    check(fd >= 0 && fd < FDS && fd_names[fd][0], "descriptor %d is closed by who has not opened it", fd);
+    check(fd >= 0 && fd < FDS && fd_names[fd][0],
+          "descriptor %d is closed by who has not opened it", fd);
     fd_names[fd][0] = '\0';
     r = acow_sys_libc.close(fd);
     return (int)tell(&call, refused < 0 ? refused : r);

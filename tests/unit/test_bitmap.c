@@ -57,7 +57,9 @@ static void make_pair(struct pair *pair, struct rnd *rnd, uint64_t first, uint64
     pair->committed = shared_memory(pair->sectors);
     pair->pending = shared_memory(pair->sectors);
     pair->bits.committed = (const uint64_t *)(void *)pair->file;
-    pair->bits.committed_words = all * BITS_PAGE_WORDS - (cut ? 1 + rnd_below(rnd, 2 * BITS_PAGE_WORDS) : 0);
+    pair->bits.committed_words = all * BITS_PAGE_WORDS;
+    if (cut)
+        pair->bits.committed_words -= 1 + rnd_below(rnd, BITS_PAGE_WORDS);
     pair->bits.pending = shared_memory(bits_area(all));
     pair->bits.pages = all;
     for (uint64_t page = first; page < all; page++)
@@ -122,11 +124,13 @@ static void scatter(struct pair *pair, struct rnd *rnd, uint64_t from)
     }
 }
 
-static void check_questions(struct pair *pair, struct rnd *rnd, uint64_t from, unsigned long long seed)
+static void check_questions(struct pair *pair, struct rnd *rnd, uint64_t from,
+                            unsigned long long seed)
 {
     for (int i = 0; i < 300; i++) {
         uint64_t first = edge(rnd, from, pair->sectors), count = amount(rnd, first, pair->sectors);
         uint64_t run = 1, both = 0, pending = 0, got_both, got_pending;
+        enum bits_mix mix;
         bool set, all = true;
 
         while (run < count && is_set(pair, first + run) == is_set(pair, first))
@@ -137,10 +141,13 @@ static void check_questions(struct pair *pair, struct rnd *rnd, uint64_t from, u
             pending += pair->pending[at] && !pair->committed[at];
         }
         check(bits_run(&pair->bits, first, count, &set) == run && set == is_set(pair, first),
-              "seed %llu: run of %llu at %llu", seed, (unsigned long long)count, (unsigned long long)first);
+              "seed %llu: run of %llu at %llu", seed, (unsigned long long)count,
+              (unsigned long long)first);
         check(bits_all_set(&pair->bits, first, count) == all, "seed %llu", seed);
-        check(bits_mix(&pair->bits, first, count) == (all ? BITS_ALL : both ? BITS_MIXED : BITS_NONE),
-              "seed %llu: mix of %llu at %llu", seed, (unsigned long long)count, (unsigned long long)first);
+        mix = all ? BITS_ALL : both ? BITS_MIXED : BITS_NONE;
+        check(bits_mix(&pair->bits, first, count) == mix,
+              "seed %llu: mix of %llu at %llu", seed, (unsigned long long)count,
+              (unsigned long long)first);
         bits_count(&pair->bits, first, count, &got_both, &got_pending);
         check(got_both == both && got_pending == pending, "seed %llu", seed);
     }
@@ -199,9 +206,11 @@ Test(bitmap, next_dirty_page)
 
         for (uint64_t i = 0; i < pages; i++)
             *bits_summary(&bits, i) = (uint8_t)rnd_below(&rnd, PAGE_DIRTY);
-        for (int i = 0; i < 3; i++)
-            *bits_summary(&bits, rnd_percent(&rnd, 50) ? rnd_below(&rnd, pages)
-                                                       : (from + rnd_below(&rnd, 20)) % pages) = PAGE_DIRTY;
+        for (int i = 0; i < 3; i++) {
+            uint64_t near = rnd_percent(&rnd, 50) ? from + rnd_below(&rnd, 20) : rnd_next(&rnd);
+
+            *bits_summary(&bits, near % pages) = PAGE_DIRTY;
+        }
         while (page < pages && *bits_summary(&bits, page) != PAGE_DIRTY)
             page++;
         check(bits_next_dirty(&bits, from) == page, "from %llu: not %llu", (unsigned long long)from,
@@ -330,8 +339,8 @@ static void check_plan(const struct pair *pair, uint64_t backing_size, uint64_t 
         check(plan.runs[i].len > 0, "seed %llu", seed);
         check(i == 0 || plan.runs[i].source != plan.runs[i - 1].source, "seed %llu", seed);
         for (size_t n = 0; n < plan.runs[i].len; n++)
-            check(source_of(pair, backing_size, at + n) == plan.runs[i].source, "seed %llu: byte %llu",
-                  seed, (unsigned long long)(at + n));
+            check(source_of(pair, backing_size, at + n) == plan.runs[i].source,
+                  "seed %llu: byte %llu", seed, (unsigned long long)(at + n));
         at += plan.runs[i].len;
     }
     check(plan.len == at - off, "seed %llu", seed);

@@ -165,17 +165,24 @@ Test(calls, growth_over_the_backing_file_is_durable_first, .init = begin, .fini 
     must_flush(disk);
     calls_begin();
     check(acow_truncate(disk, 70000) == 0);
-    calls_expect("fdatasync d.img; pwrite d.add-cow 2568+10; fdatasync d.add-cow; ftruncate d.img 70000");
+    calls_expect(
+        "fdatasync d.img; pwrite d.add-cow 2568+10; fdatasync d.add-cow; ftruncate d.img 70000");
 }
 
-Test(calls, chain_link_is_one_call, .init = tmp_begin, .fini = tmp_end)
+static void make_chain(void)
+{
+    tmp_begin();
+    usual_disk(SIZE, SIZE);
+    meta_put("l.add-cow", "d.base", "l.img", NULL, 64);
+    file_pattern("l.img", 0, SIZE, 5);
+    meta_put("d.add-cow", "l.add-cow", "d.img", NULL, 64);
+}
+
+Test(calls, chain_link_is_one_call, .init = make_chain, .fini = tmp_end)
 {
     uint8_t bitmap[64] = { 0xff };
 
-    usual_disk(SIZE, SIZE);
     meta_put("l.add-cow", "d.base", "l.img", bitmap, sizeof(bitmap));
-    file_pattern("l.img", 0, SIZE, 5);
-    meta_put("d.add-cow", "l.add-cow", "d.img", NULL, 64);
     disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
     calls_begin();
     must_read(disk, buf, 4096, 0);
@@ -183,6 +190,15 @@ Test(calls, chain_link_is_one_call, .init = tmp_begin, .fini = tmp_end)
     calls_begin();
     must_read(disk, buf, 4096, 8192);
     calls_expect("pread d.base 8192+4096");
+    must_close(disk);
+}
+
+Test(calls, after_fork_makes_none, .init = make_chain, .fini = tmp_end)
+{
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    calls_begin();
+    acow_after_fork(disk);
+    calls_expect("");
     must_close(disk);
 }
 
@@ -197,8 +213,8 @@ static int guard(struct sys_call *call)
             continue;
         check(!call_writes(call) && call->op != SYS_FCHMOD && call->op != SYS_UNLINK,
               "%s of %s", call->name, call->file);
-        check(call->op != SYS_OPEN || (call->flags & O_ACCMODE) == O_RDONLY, "%s is opened for writing",
-              call->file);
+        check(call->op != SYS_OPEN || (call->flags & O_ACCMODE) == O_RDONLY,
+              "%s is opened for writing", call->file);
     }
     return 0;
 }
@@ -212,19 +228,10 @@ static void guard_begin(const char *const *names)
     sys_hook(&hook);
 }
 
-static void make_chain(void)
-{
-    usual_disk(SIZE, SIZE);
-    meta_put("l.add-cow", "d.base", "l.img", NULL, 64);
-    file_pattern("l.img", 0, SIZE, 5);
-    meta_put("d.add-cow", "l.add-cow", "d.img", NULL, 64);
-}
-
-Test(calls, backing_files_are_only_read, .init = tmp_begin, .fini = tmp_end)
+Test(calls, backing_files_are_only_read, .init = make_chain, .fini = tmp_end)
 {
     static const char *const names[8] = { "l.add-cow", "l.img", "d.base", "l.add-cow.run" };
 
-    make_chain();
     guard_begin(names);
     disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
     must_write(disk, buf, 700, 100);
@@ -237,14 +244,13 @@ Test(calls, backing_files_are_only_read, .init = tmp_begin, .fini = tmp_end)
     check(file_len("l.add-cow.run") == -1);
 }
 
-Test(calls, read_only_disk_is_only_read, .init = tmp_begin, .fini = tmp_end)
+Test(calls, read_only_disk_is_only_read, .init = make_chain, .fini = tmp_end)
 {
     static const char *const names[8] = {
         "d.add-cow", "d.img", "l.add-cow", "l.img", "d.base", "l.add-cow.run",
     };
     struct acow_extent extent;
 
-    make_chain();
     guard_begin(names);
     for (int flags = ACOW_RDONLY; flags <= ACOW_INSPECT; flags += ACOW_INSPECT) {
         disk = must_open(&sys_hooked, "d.add-cow", flags);
@@ -260,9 +266,8 @@ Test(calls, read_only_disk_is_only_read, .init = tmp_begin, .fini = tmp_end)
     check(dir_count() == 5);
 }
 
-Test(calls, inspecting_takes_no_lock_and_makes_no_file, .init = tmp_begin, .fini = tmp_end)
+Test(calls, inspecting_takes_no_lock_and_makes_no_file, .init = make_chain, .fini = tmp_end)
 {
-    make_chain();
     calls_begin();
     disk = must_open(&sys_hooked, "d.add-cow", ACOW_INSPECT);
     must_read(disk, buf, SIZE, 0);

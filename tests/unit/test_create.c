@@ -17,7 +17,11 @@ static uint64_t size_of_disk;
 static int create(const char *backing, const char *image, int64_t size, int force)
 {
     struct acow_create what = {
-        .path = "d.add-cow", .backing_name = backing, .image_name = image, .size = size, .force = force,
+        .path = "d.add-cow",
+        .backing_name = backing,
+        .image_name = image,
+        .size = size,
+        .force = force,
     };
 
     msg.text[0] = '\0';
@@ -285,8 +289,8 @@ static bool fail_once(unsigned nth, int error, int force)
     } else {
         check_header(2);
         check(file_len("d.img") == 5000);
-        check(dir_count() == files + (force ? 1 : 2) || strstr(fault.hit, "unlink"), "call %u, %s", nth,
-              fault.hit);
+        check(dir_count() == files + (force ? 1 : 2) || strstr(fault.hit, "unlink"), "call %u, %s",
+              nth, fault.hit);
     }
     free(old.data);
     return fault.fired > 0;

@@ -40,7 +40,9 @@ static void born(struct rnd *rnd)
 {
     static const struct sys_hook hook = { .before = die_some_time };
 
-    dies_in = rnd_percent(rnd, 60) ? 1 + (unsigned)rnd_below(rnd, rnd_percent(rnd, 30) ? 60 : 1500) : 0;
+    dies_in = 0;
+    if (rnd_percent(rnd, 60))
+        dies_in = 1 + (unsigned)rnd_below(rnd, rnd_percent(rnd, 30) ? 60 : 1500);
     sys_hook(&hook);
 }
 

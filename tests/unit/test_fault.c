@@ -65,8 +65,8 @@ static void check_result(struct run *run, ssize_t r)
     run->failed = true;
     if (run->fault.sync_failed && r == -EIO)
         return;
-    check(run->fault.fired && (r == run->fault.error || r == -ENOSPC), "%s: %zd, after %s", run->what,
-          r, run->fault.hit);
+    check(run->fault.fired && (r == run->fault.error || r == -ENOSPC), "%s: %zd, after %s",
+          run->what, r, run->fault.hit);
 }
 
 /* Returns the result of opening. */
@@ -81,7 +81,8 @@ static int run_script(struct run *run, const char *name)
         unsigned fired = run->fault.fired;
         ssize_t result;
 
-        snprintf(run->what, sizeof(run->what), "%s, call %u fails, step %d", name, run->fault.nth, i);
+        snprintf(run->what, sizeof(run->what), "%s, call %u fails, step %d", name, run->fault.nth,
+                 i);
         result = script_do(script, i);
         check_result(run, result);
         script_apply(script, i, result);
@@ -141,8 +142,8 @@ static bool may_leave_run(const struct fault *fault)
 static void check_failed_open(struct run *run, int r, int files, struct blob meta)
 {
     check_result(run, r);
-    check(dir_count() == files || may_leave_run(&run->fault), "%s: a failed open left a file, after %s",
-          run->what, run->fault.hit);
+    check(dir_count() == files || may_leave_run(&run->fault),
+          "%s: a failed open left a file, after %s", run->what, run->fault.hit);
     check(file_same("d.add-cow", meta), "%s: a failed open changed the metadata", run->what);
 }
 
@@ -184,9 +185,37 @@ static void run_all(enum fault_kind kind, int error, const char *name)
     check(nth > (kind == FAULT_SHORT ? 20 : 100), "only %u calls", nth);
 }
 
-Test(fault, once_io_error, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_ONCE, -EIO, "EIO"); }
-Test(fault, once_no_space, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_ONCE, -ENOSPC, "ENOSPC"); }
-Test(fault, once_no_files, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_ONCE, -EMFILE, "EMFILE"); }
-Test(fault, ever_io_error, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_EVER, -EIO, "EIO for ever"); }
-Test(fault, ever_no_space, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_EVER, -ENOSPC, "ENOSPC for ever"); }
-Test(fault, short_transfers, .init = tmp_begin, .fini = tmp_end) { run_all(FAULT_SHORT, -EIO, "short"); }
+Test(fault, once_io_error, .init = tmp_begin, .fini = tmp_end)
+{
+    run_all(FAULT_ONCE, -EIO, "EIO");
+}
+
+Test(fault, once_no_space, .init = tmp_begin, .fini = tmp_end)
+{
+    run_all(FAULT_ONCE, -ENOSPC, "ENOSPC");
+}
+
+Test(fault, once_no_files, .init = tmp_begin, .fini = tmp_end)
+{
+    run_all(FAULT_ONCE, -EMFILE, "EMFILE");
+}
+
+Test(fault, once_interrupted, .init = tmp_begin, .fini = tmp_end)
+{
+    run_all(FAULT_ONCE, -EINTR, "EINTR");
+}
+
+Test(fault, ever_io_error, .init = tmp_begin, .fini = tmp_end)
+{
+    run_all(FAULT_EVER, -EIO, "EIO for ever");
+}
+
+Test(fault, ever_no_space, .init = tmp_begin, .fini = tmp_end)
+{
+    run_all(FAULT_EVER, -ENOSPC, "ENOSPC for ever");
+}
+
+Test(fault, short_transfers, .init = tmp_begin, .fini = tmp_end)
+{
+    run_all(FAULT_SHORT, -EIO, "short");
+}

@@ -304,7 +304,8 @@ Test(mode, flags, .init = begin, .fini = tmp_end)
 {
     struct acow_disk *disk;
 
-    check(acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR | ACOW_UNSAFE | ACOW_WRITETHROUGH, &disk, NULL)
+    check(acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR | ACOW_UNSAFE | ACOW_WRITETHROUGH, &disk,
+                    NULL)
           == -EINVAL);
     must_close(must_open(&sys_hooked, "d.add-cow", ACOW_RDONLY | ACOW_UNSAFE));
 }

@@ -153,9 +153,11 @@ Test(format, sizes)
 
 Test(name, suffix)
 {
-    static const char *const disks[] = { "a.add-cow", ".add-cow", "/x/y.add-cow", "a.add-cow.add-cow" };
+    static const char *const disks[] = { "a.add-cow", ".add-cow", "/x/y.add-cow",
+                                         "a.add-cow.add-cow" };
     static const char *const others[] = {
-        "", "a", "add-cow", "a.add-cow.run", "a.ADD-COW", "a.add-cow/", "a.add-cow ", "/x.add-cow/y",
+        "",          "a",          "add-cow",    "a.add-cow.run",
+        "a.ADD-COW", "a.add-cow/", "a.add-cow ", "/x.add-cow/y",
     };
 
     for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++)

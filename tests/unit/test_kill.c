@@ -178,7 +178,8 @@ static bool grow_once(unsigned nth, bool after)
     check(status == 0 || status == 256 + SIGKILL, "call %u: %d", nth, status);
     if (acow_size(other) == 6000)
         check(acow_truncate(other, 40 * MIB) == 0);
-    check(acow_size(other) == (int64_t)(40 * MIB), "call %u: %lld", nth, (long long)acow_size(other));
+    check(acow_size(other) == (int64_t)(40 * MIB), "call %u: %lld", nth,
+          (long long)acow_size(other));
     must_write(other, "new", 3, 35 * MIB);
     must_read(other, buf, 3, 35 * MIB);
     check(memcmp(buf, "new", 3) == 0, "call %u", nth);
@@ -199,7 +200,22 @@ Test(kill, growing, .init = tmp_begin, .fini = tmp_end, .timeout = 120)
     }
 }
 
-Test(kill, before, .init = tmp_begin, .fini = tmp_end, .timeout = 120) { run_all(false, false); }
-Test(kill, after, .init = tmp_begin, .fini = tmp_end, .timeout = 120) { run_all(true, false); }
-Test(kill, before_not_alone, .init = tmp_begin, .fini = tmp_end, .timeout = 120) { run_all(false, true); }
-Test(kill, after_not_alone, .init = tmp_begin, .fini = tmp_end, .timeout = 120) { run_all(true, true); }
+Test(kill, before, .init = tmp_begin, .fini = tmp_end, .timeout = 120)
+{
+    run_all(false, false);
+}
+
+Test(kill, after, .init = tmp_begin, .fini = tmp_end, .timeout = 120)
+{
+    run_all(true, false);
+}
+
+Test(kill, before_not_alone, .init = tmp_begin, .fini = tmp_end, .timeout = 120)
+{
+    run_all(false, true);
+}
+
+Test(kill, after_not_alone, .init = tmp_begin, .fini = tmp_end, .timeout = 120)
+{
+    run_all(true, true);
+}

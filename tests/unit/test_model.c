@@ -74,8 +74,8 @@ static void fill(struct rnd *rnd, const char *path, uint64_t size)
     }
 }
 
-static void make_link(struct rnd *rnd, const struct shape *shape, const char *name, const char *below,
-                      uint64_t size, int meta_extra)
+static void make_link(struct rnd *rnd, const struct shape *shape, const char *name,
+                      const char *below, uint64_t size, int meta_extra)
 {
     size_t len = bitmap_len(size) + (size_t)meta_extra;
     uint8_t *bitmap = calloc(1, len + 1);
@@ -119,14 +119,15 @@ static const char *const below_files[] = {
 static void keep_below(struct blob kept[NBELOW])
 {
     for (size_t i = 0; i < NBELOW; i++)
-        kept[i] = file_len(below_files[i]) < 0 ? (struct blob){ NULL, 0 } : file_get(below_files[i]);
+        kept[i] =
+            file_len(below_files[i]) < 0 ? (struct blob){ NULL, 0 } : file_get(below_files[i]);
 }
 
 static void check_below(struct world *world, struct blob kept[NBELOW])
 {
     for (size_t i = 0; i < NBELOW; i++) {
-        check(!kept[i].data || file_same(below_files[i], kept[i]), "%s: %s has changed", world->what,
-              below_files[i]);
+        check(!kept[i].data || file_same(below_files[i], kept[i]), "%s: %s has changed",
+              world->what, below_files[i]);
         free(kept[i].data);
     }
 }
@@ -159,7 +160,9 @@ static uint64_t place(struct world *world)
     case 6: return model->size - rnd_below(rnd, model->size < 520 ? model->size + 1 : 520);
     case 1: at = model->backing_size; break;
     case 2: at = rnd_below(rnd, model->cap / EDGE + 1) * EDGE; break;
-    default: at = rnd_below(rnd, model->cap < 2 * model->size ? model->cap : model->size + 4000); break;
+    default:
+        at = rnd_below(rnd, model->cap < 2 * model->size ? model->cap : model->size + 4000);
+        break;
     }
     at += rnd_below(rnd, rnd_percent(rnd, 70) ? 3000 : 1);
     back = rnd_below(rnd, rnd_percent(rnd, 70) ? 3000 : 1);
@@ -190,7 +193,8 @@ static int cut(struct rnd *rnd, void *buf, size_t len, struct iovec *iov, int ma
     int n = 0;
 
     for (; n < max - 1 && (at < len || rnd_percent(rnd, 30)); n++) {
-        size_t here = rnd_percent(rnd, 20) ? 0 : rnd_below(rnd, rnd_percent(rnd, 50) ? 700 : len + 1);
+        size_t here =
+            rnd_percent(rnd, 20) ? 0 : rnd_below(rnd, rnd_percent(rnd, 50) ? 700 : len + 1);
 
         if (here > len - at)
             here = len - at;
@@ -223,7 +227,8 @@ static void op_write(struct world *world)
         if (world->model->size + len <= world->model->cap) {
             off = world->model->size;
             n = acow_append(disk, fd, iov, iovcnt, &end);
-            check(end == off + len, "%s: append ended at %llu", world->what, (unsigned long long)end);
+            check(end == off + len, "%s: append ended at %llu", world->what,
+                  (unsigned long long)end);
             break;
         }
         /* fall through */
@@ -332,7 +337,8 @@ static void op_another(struct world *world)
         must_close(world->disks[which]);
         world->disks[which] = NULL;
     } else {
-        world->disks[which] = must_open(&acow_sys_libc, "d.add-cow", which == 1 ? ACOW_RDWR : ACOW_RDONLY);
+        world->disks[which] =
+            must_open(&acow_sys_libc, "d.add-cow", which == 1 ? ACOW_RDWR : ACOW_RDONLY);
     }
 }
 
@@ -400,7 +406,8 @@ static void run_shape(const struct shape *shape, uint64_t seed)
     struct blob below[NBELOW];
     uint64_t backing_size;
 
-    snprintf(world.what, sizeof(world.what), "%s, seed %llu", shape->name, (unsigned long long)seed);
+    snprintf(world.what, sizeof(world.what), "%s, seed %llu", shape->name,
+             (unsigned long long)seed);
     backing_size = make_shape(&world.rnd, shape);
     keep_below(below);
     model_load(model, "d.add-cow", shape->cap, backing_size);
@@ -438,7 +445,22 @@ static void run_shapes(size_t part, size_t parts)
         }
 }
 
-Test(model, shapes_1, .init = tmp_begin, .fini = tmp_end) { run_shapes(0, 4); }
-Test(model, shapes_2, .init = tmp_begin, .fini = tmp_end) { run_shapes(1, 4); }
-Test(model, shapes_3, .init = tmp_begin, .fini = tmp_end) { run_shapes(2, 4); }
-Test(model, shapes_4, .init = tmp_begin, .fini = tmp_end) { run_shapes(3, 4); }
+Test(model, shapes_1, .init = tmp_begin, .fini = tmp_end)
+{
+    run_shapes(0, 4);
+}
+
+Test(model, shapes_2, .init = tmp_begin, .fini = tmp_end)
+{
+    run_shapes(1, 4);
+}
+
+Test(model, shapes_3, .init = tmp_begin, .fini = tmp_end)
+{
+    run_shapes(2, 4);
+}
+
+Test(model, shapes_4, .init = tmp_begin, .fini = tmp_end)
+{
+    run_shapes(3, 4);
+}

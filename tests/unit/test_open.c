@@ -14,7 +14,8 @@ static void begin(void)
 {
     tmp_begin();
     usual_disk(5000, 5000);
-    check(mkdir("dir", 0755) == 0 && mkfifo("fifo", 0600) == 0 && symlink("nowhere", "dangling") == 0);
+    check(mkdir("dir", 0755) == 0 && mkfifo("fifo", 0600) == 0
+          && symlink("nowhere", "dangling") == 0);
 }
 
 /* Opening `path`, in whatever way, is refused so; `names` is in the message. */
@@ -112,7 +113,7 @@ Test(open, backing_file, .init = begin, .fini = tmp_end)
     refused("d.add-cow", -EINVAL, "hard");
 }
 
-/* A name that ends in .add-cow is a disk, whatever is in it; any other is raw, whatever is in it. */
+/* A file whose name ends in .add-cow is a disk, and any other is raw, whatever is in it. */
 Test(open, backing_is_told_by_its_name, .init = begin, .fini = tmp_end)
 {
     struct acow_disk *disk;

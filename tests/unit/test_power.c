@@ -114,8 +114,9 @@ static void must_hold(const struct op *ops)
 Test(power, writes, .init = tmp_begin, .fini = tmp_end)
 {
     static const struct op ops[] = {
-        { WRITE, 512, 1024 }, { FLUSH, 0, 0 }, { WRITE, 1024, 512 }, { WRITE, 2100, 900 }, { FLUSH, 0, 0 },
-        { WRITE, 100, 3000 }, { REOPEN, 0, 0 }, { WRITE, 3700, 300 }, { END, 0, 0 },
+        { WRITE, 512, 1024 }, { FLUSH, 0, 0 },      { WRITE, 1024, 512 },
+        { WRITE, 2100, 900 }, { FLUSH, 0, 0 },      { WRITE, 100, 3000 },
+        { REOPEN, 0, 0 },     { WRITE, 3700, 300 }, { END, 0, 0 },
     };
 
     must_hold(ops);
@@ -145,8 +146,8 @@ Test(power, grow_past_the_backing_file, .init = tmp_begin, .fini = tmp_end)
 Test(power, discard, .init = tmp_begin, .fini = tmp_end)
 {
     static const struct op ops[] = {
-        { WRITE, 512, 600 }, { FLUSH, 0, 0 }, { PUNCH, 700, 1500 }, { PUNCH, 0, 4096 }, { FLUSH, 0, 0 },
-        { ZERO, 3000, 2000 }, { WRITE, 3100, 50 }, { END, 0, 0 },
+        { WRITE, 512, 600 }, { FLUSH, 0, 0 },      { PUNCH, 700, 1500 }, { PUNCH, 0, 4096 },
+        { FLUSH, 0, 0 },     { ZERO, 3000, 2000 }, { WRITE, 3100, 50 },  { END, 0, 0 },
     };
 
     must_hold(ops);

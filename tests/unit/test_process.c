@@ -298,7 +298,8 @@ Test(process, run_file_that_is_not_ours, .init = begin, .fini = tmp_end)
     file_put("d.add-cow.run", "", 0);
     check(chown("d.add-cow.run", 12345, 12345) == 0 || geteuid() != 0);
     if (geteuid() == 0)
-        check(acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR, &disk, &msg) == -EPERM, "%s", msg.text);
+        check(acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR, &disk, &msg) == -EPERM, "%s",
+              msg.text);
     check(file_len("d.add-cow.run") == 0);
     check(file_len("elsewhere") == 1);
 }

@@ -64,7 +64,8 @@ static void end_as(size_t size, uint64_t bits)
     free(all.data);
     meta = file_get("d.add-cow");
     for (uint64_t sector = 0; sector < 64; sector++)
-        check(meta_bit(meta, sector) == (bits >> sector & 1), "bit %llu", (unsigned long long)sector);
+        check(meta_bit(meta, sector) == (bits >> sector & 1), "bit %llu",
+              (unsigned long long)sector);
     free(meta.data);
 }
 

@@ -53,8 +53,8 @@ static void look(const struct job *job, struct rnd *rnd)
     must_read(job->disk, buf, sizeof(buf), off);
     for (size_t i = 0; i < sizeof(buf); i++)
         if ((off + i) % THREADS == job->number)
-            check(buf[i] == job->mine[off + i], "thread %u, byte %llu: 0x%02x, not 0x%02x", job->number,
-                  (unsigned long long)(off + i), buf[i], job->mine[off + i]);
+            check(buf[i] == job->mine[off + i], "thread %u, byte %llu: 0x%02x, not 0x%02x",
+                  job->number, (unsigned long long)(off + i), buf[i], job->mine[off + i]);
 }
 
 static void *write_bytes(void *arg)
@@ -118,7 +118,8 @@ static void share_sectors(void *(*meanwhile)(void *), int handles)
     for (int i = 0; i < handles; i++)
         disks[i] = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
     for (unsigned i = 0; i <= THREADS; i++) {
-        jobs[i] = (struct job){ disks[i % (unsigned)handles], i, test_seed(i + 1), malloc(SIZE), &stop };
+        jobs[i] =
+            (struct job){ disks[i % (unsigned)handles], i, test_seed(i + 1), malloc(SIZE), &stop };
         pattern(jobs[i].mine, 0, SIZE, 1);
     }
     check(pthread_create(&aside, NULL, meanwhile, &jobs[THREADS]) == 0);
@@ -130,8 +131,8 @@ static void share_sectors(void *(*meanwhile)(void *), int handles)
     flat = decode("d.add-cow");
     check(flat.len == SIZE && file_len("d.add-cow.run") == -1);
     for (size_t i = 0; i < SIZE; i++)
-        check(flat.data[i] == jobs[i % THREADS].mine[i], "byte %zu: 0x%02x, not 0x%02x", i, flat.data[i],
-              jobs[i % THREADS].mine[i]);
+        check(flat.data[i] == jobs[i % THREADS].mine[i], "byte %zu: 0x%02x, not 0x%02x", i,
+              flat.data[i], jobs[i % THREADS].mine[i]);
     for (unsigned i = 0; i <= THREADS; i++)
         free(jobs[i].mine);
     free(flat.data);
@@ -257,8 +258,8 @@ Test(thread, appended_records_are_whole, .init = begin, .fini = tmp_end, .timeou
         check(record.number == next[record.thread]++, "at %zu", at);
         check(record.len == record_len(record.thread, record.number), "at %zu", at);
         pattern(want, 0, sizeof(want), record.number);
-        assert_same(flat.data + at + sizeof(record), want + sizeof(record), record.len - sizeof(record),
-                    "record at %zu", at);
+        assert_same(flat.data + at + sizeof(record), want + sizeof(record),
+                    record.len - sizeof(record), "record at %zu", at);
         at += record.len;
     }
     for (unsigned i = 0; i < THREADS; i++)
@@ -276,7 +277,8 @@ static void *discard_own(void *arg)
     uint64_t from = job->number * 50001, end = from + 50001;
 
     for (unsigned i = 0; i < test_rounds(300); i++) {
-        uint64_t off = rnd_percent(&rnd, 50) ? from + rnd_below(&rnd, 40000) : end - 1 - rnd_below(&rnd, 700);
+        uint64_t off =
+            rnd_percent(&rnd, 50) ? from + rnd_below(&rnd, 40000) : end - 1 - rnd_below(&rnd, 700);
         uint64_t len = 1 + rnd_below(&rnd, end - off);
 
         if (rnd_percent(&rnd, 50)) {
@@ -284,7 +286,8 @@ static void *discard_own(void *arg)
             must_write(job->disk, job->mine + off, len, off);
         } else {
             memset(job->mine + off, 0, len);
-            check(acow_fallocate(job->disk, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len) == 0);
+            check(acow_fallocate(job->disk, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len)
+                  == 0);
         }
     }
     return NULL;
