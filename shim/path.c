@@ -58,7 +58,14 @@ static bool resolve(int dir, const char *path, bool follow, char real[PATH_LEN])
     }
     if (!follow && (REAL(lstat)(name, &st) < 0 || S_ISLNK(st.st_mode)))
         return false;
-    return realpath(name, real) != NULL;
+    if (realpath(name, real))
+        return true;
+    /* There, and not to be resolved: opening it as it stands fails, which is better than
+     * to pass the metadata file through. */
+    if (strlen(name) >= PATH_LEN || REAL(stat)(name, &st) < 0)
+        return false;
+    strcpy(real, name);
+    return true;
 }
 
 bool path_is_disk(int dir, const char *path, bool follow, char real[PATH_LEN])
