@@ -321,7 +321,7 @@ bool region_appeared(struct acow_disk *disk)
            || (disk_image_size(disk, &size) == 0 && size != disk->att->region->size);
 }
 
-int region_attach(struct acow_disk *disk, struct acow_msg *msg)
+static int attach(struct acow_disk *disk, struct acow_msg *msg)
 {
     int r;
 
@@ -334,8 +334,6 @@ int region_attach(struct acow_disk *disk, struct acow_msg *msg)
     }
     if (disk->flags & (ACOW_INSPECT | DISK_BACKING_USE))
         return look(disk, msg);
-    if (msg)
-        msg->text[0] = '\0';
     r = join(disk, msg);
     if (r == -EACCES || r == -EROFS || (r == -EPERM && msg && !msg->text[0])) {
         if (!disk->writable) {
@@ -351,6 +349,16 @@ int region_attach(struct acow_disk *disk, struct acow_msg *msg)
     if (r == -ELOOP)
         return msg_set(msg, r, "%s: is a symbolic link; the run-time file cannot be one",
                        disk->run_path);
+    return r;
+}
+
+int region_attach(struct acow_disk *disk, struct acow_msg *msg)
+{
+    int r;
+
+    if (msg)
+        msg->text[0] = '\0';
+    r = attach(disk, msg);
     if (r < 0 && msg && !msg->text[0])
         msg_set(msg, r, "%s: cannot make or use the run-time file: %s", disk->run_path, msg_why(r));
     return r;

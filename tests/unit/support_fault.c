@@ -20,6 +20,9 @@ static int fail_nth(struct sys_call *call)
     /* Giving a lock back is the one thing that the kernel does not refuse. */
     if (call->op == SYS_LOCK && call->flags == F_UNLCK)
         return 0;
+    if (fault->unprivileged && call_is(call, SYS_OPEN, "d.add-cow.run")
+        && (call->flags & O_ACCMODE) != O_RDONLY)
+        return -EACCES;
     if (fault->paused || (fault->kind == FAULT_SHORT && !transfers(call)))
         return 0;
     fault->seen++;

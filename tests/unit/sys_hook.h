@@ -73,6 +73,7 @@ struct fault {
     unsigned nth;       /* from 1 on */
     unsigned seen, fired;
     bool paused;
+    bool unprivileged;  /* a run-time file cannot be made */
     bool sync_failed;   /* it hit an fsync of an image */
     char hit[96];       /* the first call that failed: its name and file */
 };

@@ -1,0 +1,143 @@
+/*
+ * A filesystem that is really full, a small tmpfs of the test's own: writes say
+ * ENOSPC, flushes of what was written succeed, and no store into a mapped file meets
+ * a page that cannot be had. Needs the right to mount; skipped elsewhere.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+
+#include "model.h"
+#include "sys_hook.h"
+
+#define PAGE 4096u
+#define PAGES 200u
+#define SIZE (4 * MIB)
+
+static void begin(void)
+{
+    char here[4096], size[32];
+
+    tmp_begin();
+    check(getcwd(here, sizeof(here)));
+    snprintf(size, sizeof(size), "size=%u", PAGES * PAGE);
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
+        || mount("tmpfs", here, "tmpfs", 0, size) < 0) {
+        tmp_end();
+        if (getenv("CI"))
+            cr_assert_fail("cannot mount a tmpfs");
+        cr_skip_test("cannot mount a tmpfs");
+    }
+    check(chdir(here) == 0);
+    file_pattern("d.base", 0, 20000, 1);
+    file_size("d.img", SIZE);
+    meta_put("d.add-cow", "d.base", "d.img", NULL, 0);
+    file_size("d.add-cow", HEADER + bitmap_len(SIZE));
+}
+
+static void end(void)
+{
+    check(umount2(".", MNT_DETACH) == 0);
+    tmp_end();
+}
+
+/* Leaves so many pages free. */
+static void fill_up(unsigned pages)
+{
+    int fd = open("filler", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    char page[PAGE];
+    off_t end;
+
+    memset(page, 1, sizeof(page));
+    while (write(fd, page, PAGE) == PAGE)
+        ;
+    end = lseek(fd, 0, SEEK_END);
+    check(end >= (off_t)(pages * PAGE) && ftruncate(fd, end - (off_t)(pages * PAGE)) == 0);
+    close(fd);
+}
+
+static void check_model(struct acow_disk *disk, const struct model *model, const char *when)
+{
+    struct blob all = read_all(disk);
+
+    check(all.len == model->size, "%s", when);
+    assert_same(all.data, model->data, all.len, "%s", when);
+    free(all.data);
+}
+
+Test(full, writes_until_it_is, .init = begin, .fini = end)
+{
+    struct rnd rnd = { test_seed(1) };
+    struct acow_disk *disk;
+    struct model model;
+    uint8_t buf[8192];
+    bool full = false;
+
+    model_load(&model, "d.add-cow", 2 * SIZE, 20000);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    for (int i = 0; i < 2000; i++) {
+        uint64_t off = rnd_below(&rnd, SIZE - sizeof(buf));
+        size_t len = 1 + rnd_below(&rnd, sizeof(buf));
+        ssize_t n;
+
+        rnd_fill(&rnd, buf, len);
+        n = acow_pwrite(disk, ACOW_OWN_FD, buf, len, off);
+        check(n > 0 || n == -ENOSPC, "%zd", n);
+        full = full || n < 0;
+        if (n > 0)
+            model_write(&model, buf, (size_t)n, off);
+        if (i % 100 == 0)
+            check_model(disk, &model, "filling up");
+        if (i % 300 == 0)
+            must_flush(disk);
+    }
+    check(full);
+    check_model(disk, &model, "full");
+    must_flush(disk);
+    check(acow_fallocate(disk, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, SIZE / 2) == 0);
+    model_zero(&model, 0, SIZE / 2, true);
+    must_write(disk, buf, sizeof(buf), 5000);
+    model_write(&model, buf, sizeof(buf), 5000);
+    check_model(disk, &model, "room again");
+    must_close(disk);
+    model_check_files(&model, "d.add-cow", "closed");
+}
+
+/* With none, one, two, … free pages when it is opened, and when it is written. */
+Test(full, at_every_page, .init = begin, .fini = end)
+{
+    uint8_t buf[PAGE];
+
+    memset(buf, 7, sizeof(buf));
+    for (unsigned at_open = 0; at_open < 12; at_open++) {
+        for (unsigned at_write = 0; at_write < 6; at_write++) {
+            struct acow_disk *disk;
+            struct model model;
+            int r;
+
+            model_load(&model, "d.add-cow", 2 * SIZE, 20000);
+            fill_up(at_open);
+            r = acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR, &disk, NULL);
+            check(r == 0 || r == -ENOSPC, "%d", r);
+            if (r == 0) {
+                ssize_t n;
+
+                fill_up(at_write);
+                n = acow_pwrite(disk, ACOW_OWN_FD, buf, 3000, 9000);
+                check(n > 0 || n == -ENOSPC, "%zd", n);
+                if (n > 0)
+                    model_write(&model, buf, (size_t)n, 9000);
+                must_flush(disk);
+                check_model(disk, &model, "nearly full");
+                must_close(disk);
+            }
+            check(file_len("d.add-cow.run") == -1);
+            unlink("filler");
+            model_check_files(&model, "d.add-cow", "afterwards");
+            model_free(&model);
+        }
+    }
+}
