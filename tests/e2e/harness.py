@@ -339,7 +339,8 @@ def missing(programs):
 
 def row_command(row):
     return (row.cmd.replace("{img}", IMG).replace("{dir}", "in")
-            .replace("{bin}", WORK + "/bin").replace("{progs}", common.HERE + "/programs"))
+            .replace("{same}", WORK + "/same").replace("{bin}", WORK + "/bin")
+            .replace("{progs}", common.HERE + "/programs"))
 
 
 def run_row(row, options, spoil=None):
@@ -411,6 +412,7 @@ def prepare(rows):
         if missing(table.SHAPE_NEEDS.get(name, ())):
             continue
         shapes.build(name, os.path.join(WORK, "shapes", name))
+    shapes.build_same(WORK + "/same")
     for source in table.C_PROGRAMS:
         if any("{bin}/" + source in row.cmd for row in rows) and not missing(["cc"]):
             subprocess.run(["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread",

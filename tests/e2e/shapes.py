@@ -24,6 +24,7 @@ import decode
 
 SECTOR = decode.SECTOR
 FIXED_TIME = 1600000000
+AHEAD = 2 ** 31 - 1
 
 
 def rnd(seed, length):
@@ -165,15 +166,29 @@ SHAPES = {
 }
 
 
+def make_tree(d):
+    os.makedirs(d + "/sub")
+    put(d + "/a", b"a\n" * 1000)
+    put(d + "/sub/b", rnd(26, 70000))
+
+
+def build_same(d):
+    """Input files of which there is one copy, for what copies an inode's times too."""
+    shutil.rmtree(d, ignore_errors=True)
+    make_tree(d + "/tree")
+    for folder, _, names in os.walk(d):
+        for path in [folder] + [os.path.join(folder, name) for name in names]:
+            # Read after it was changed, as far as the kernel can tell: reading leaves it as it is.
+            os.utime(path, (AHEAD, FIXED_TIME))
+
+
 def make_inputs(d):
-    os.makedirs(d + "/tree/sub")
+    make_tree(d + "/tree")
     for seed, name, length in ((20, "small", 3000), (21, "odd", 12345), (22, "big", 1500000),
                                (23, "mib", 1 << 20)):
         put(d + "/" + name, random.Random(seed).randbytes(length))     # no zeros: copied whole
     put(d + "/text", text(500))
     put(d + "/holes", rnd(24, 8192) + bytes(300000) + rnd(25, 5000) + bytes(70000))
-    put(d + "/tree/a", b"a\n" * 1000)
-    put(d + "/tree/sub/b", rnd(26, 70000))
     for folder, _, names in os.walk(d):
         for name in names:
             os.utime(os.path.join(folder, name), (FIXED_TIME, FIXED_TIME))

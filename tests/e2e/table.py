@@ -1,8 +1,9 @@
 """The rows of the end-to-end table.
 
 A row is a shell command in which {img} stands for the disk, {dir} for the
-directory of input files (shapes.py), {progs} for programs/ and {bin} for where its
-C programs are compiled to. It is made for each of the shapes named in `on`.
+directory of input files (shapes.py), {same} for one that both sides share where their own
+copies would differ (in their inodes' change times), {progs} for programs/ and {bin} for
+where its C programs are compiled to. It is made for each of the shapes named in `on`.
 
     writes   the command may change the disk; otherwise nothing may change
     touch    the bytes that it writes, as [(off, len)] or a function of the

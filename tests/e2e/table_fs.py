@@ -202,7 +202,7 @@ def ext4(t):
             ("default", "", "blank64 ext4"), ("1k", "-b 1024 -O ^has_journal", "random half"),
             ("ext2", "-t ext2", "ext4 hole"), ("nodiscard", ",nodiscard", "blank64"),
             ("lazy0", ",lazy_itable_init=0,lazy_journal_init=0", "ext4"),
-            ("bytes", "-b 4096 -N 100", "blank64"), ("tree", "-d {dir}/tree", "ext4")):
+            ("bytes", "-b 4096 -N 100", "blank64"), ("tree", "-d {same}/tree", "ext4")):
         extended = uuid + options if options.startswith(",") else uuid + " " + options
         add("mkfs-" + name, "mkfs.ext4 -q -F %s {img} && e2fsck -fn {img}" % extended, on=on,
             writes=True)
