@@ -408,8 +408,8 @@ static int leave_member(struct acow_disk *disk)
     others = lock_held(disk->sys, disk->run_fd, F_WRLCK, REGION_LIVE);
     if (r == 0 && others == 0)
         r = leave_last(disk, att);
-    else if (r == 0 && disk->writable
-             && lock_held(disk->sys, disk->run_fd, F_WRLCK, REGION_WRITER) <= 0 && flush_pending(att))
+    else if (r == 0 && disk->writable && flush_pending(att)
+             && lock_held(disk->sys, disk->run_fd, F_WRLCK, REGION_WRITER) <= 0)
         r = flush_disk(disk, att);
     /* Said, not left to close: a fork's child may hold the same description. */
     lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_WRITER);

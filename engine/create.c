@@ -165,8 +165,8 @@ static int retire_old(struct creation *c)
     if (held > 0)
         r = msg_set(c->msg, -EBUSY, "%s: cannot be replaced: a program has it open", c->what->path);
     else if (held < 0 || (fd < 0 && fd != -ENOENT))
-        r = msg_set(c->msg, fd < 0 ? fd : held, "%s: cannot tell if it is in use: %s", c->what->path,
-                    msg_why(fd < 0 ? fd : held));
+        r = msg_set(c->msg, fd < 0 ? fd : held, "%s: cannot tell if it is in use: %s",
+                    c->what->path, msg_why(fd < 0 ? fd : held));
     else
         c->sys->unlink(run);
     free(run);

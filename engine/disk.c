@@ -246,7 +246,7 @@ int acow_park(struct acow_disk *disk)
 
     pthread_rwlock_wrlock(&disk->relying);
     pthread_mutex_lock(&disk->local);
-    /* A region in memory has no name by which it could be found again; a fork's child may share it. */
+    /* A region in memory could not be found again, and a fork's child may share it. */
     r = disk->role == ROLE_ALONE ? region_fold_in(disk) : region_detach(disk);
     pthread_mutex_unlock(&disk->local);
     pthread_rwlock_unlock(&disk->relying);
