@@ -35,3 +35,12 @@ int lock_held(const struct acow_sys *sys, int fd, int type, enum lock_byte byte)
 
     return r < 0 ? r : fl.l_type != F_UNLCK;
 }
+
+const char *lock_who(const struct acow_sys *sys, int fd, enum lock_byte byte,
+                     char text[HOLDER_TEXT])
+{
+    struct holder holders[16];
+    int count = holder_find(sys, fd, LOCK_BASE + byte, 1, holders, 16);
+
+    return holder_text(holders, count, text);
+}

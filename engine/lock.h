@@ -6,6 +6,7 @@
 #define ACOW_LOCK_H
 
 #include "addcow.h"
+#include "holder.h"
 
 enum lock_byte {
     /* in the run-time file */
@@ -23,5 +24,9 @@ int lock_set(const struct acow_sys *sys, int fd, int cmd, int type, enum lock_by
 
 /* 1 if another open file description holds the byte in a way that excludes `type`, else 0. */
 int lock_held(const struct acow_sys *sys, int fd, int type, enum lock_byte byte);
+
+/* Who holds the byte, for a message: "process 12 (fio)". Returns `text`. */
+const char *lock_who(const struct acow_sys *sys, int fd, enum lock_byte byte,
+                     char text[HOLDER_TEXT]);
 
 #endif

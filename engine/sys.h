@@ -46,6 +46,11 @@ struct acow_sys {
     int (*rename)(const char *from, const char *to);
     /* The absolute path without symbolic links, into out[4096]. */
     int (*realpath)(const char *path, char *out);
+    /*
+     * Calls each(arg, name) for the entries of a directory, but "." and "..", until one
+     * returns other than 0, and returns that; 0 at the end.
+     */
+    int (*list)(const char *dir, int (*each)(void *arg, const char *name), void *arg);
     int (*mmap)(size_t len, int prot, int flags, int fd, int64_t off, void **out);
     int (*munmap)(void *addr, size_t len);
     /*

@@ -1,4 +1,5 @@
 /* The table of system calls over plain libc, for programs that have no hooks. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -65,6 +66,21 @@ static int sys_realpath(const char *path, char *out)
     return realpath(path, out) ? 0 : -errno;
 }
 
+static int sys_list(const char *path, int (*each)(void *arg, const char *name), void *arg)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir)
+        return -errno;
+    while (r == 0 && (entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            r = each(arg, entry->d_name);
+    closedir(dir);
+    return r;
+}
+
 static int sys_mmap(size_t len, int prot, int flags, int fd, int64_t off, void **out)
 {
     void *map = mmap(NULL, len, prot, flags, fd, off);
@@ -86,6 +102,6 @@ const struct acow_sys acow_sys_libc = {
     .ftruncate = sys_ftruncate, .fallocate = sys_fallocate, .lseek = sys_lseek, .fstat = sys_fstat,
     .stat = sys_stat, .fchmod = sys_fchmod, .fchown = sys_fchown, .lock = sys_lock,
     .memfd = sys_memfd, .unlink = sys_unlink, .link = sys_link, .rename = sys_rename,
-    .realpath = sys_realpath,
+    .realpath = sys_realpath, .list = sys_list,
     .mmap = sys_mmap, .munmap = sys_munmap, .log = sys_log,
 };

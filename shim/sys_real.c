@@ -7,10 +7,12 @@
  */
 #include "sys_real.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -135,6 +137,25 @@ static int sys_realpath(const char *path, char *out)
     return r;
 }
 
+/* The directory's descriptor is the program's lowest free one for the moment. */
+static int sys_list(const char *path, int (*each)(void *arg, const char *name), void *arg)
+{
+    int saved = errno, r = 0;
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    if (dir) {
+        while (r == 0 && (entry = readdir(dir)))
+            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                r = each(arg, entry->d_name);
+        closedir(dir);
+    } else {
+        r = -errno;
+    }
+    errno = saved;
+    return r;
+}
+
 static int sys_mmap(size_t len, int prot, int flags, int fd, int64_t off, void **out)
 {
     return RESULT((*out = REAL(mmap)(NULL, len, prot, flags, fd, off)) == MAP_FAILED ? -1 : 0);
@@ -151,5 +172,5 @@ const struct acow_sys sys_real = {
     .ftruncate = sys_ftruncate, .fallocate = sys_fallocate, .lseek = sys_lseek, .fstat = sys_fstat,
     .stat = sys_stat, .fchmod = sys_fchmod, .fchown = sys_fchown, .lock = sys_lock,
     .memfd = sys_memfd, .unlink = sys_unlink, .link = sys_link, .rename = sys_rename,
-    .realpath = sys_realpath, .mmap = sys_mmap, .munmap = sys_munmap, .log = report_line,
+    .realpath = sys_realpath, .list = sys_list, .mmap = sys_mmap, .munmap = sys_munmap, .log = report_line,
 };

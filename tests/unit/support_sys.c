@@ -15,7 +15,7 @@
 static const char *const op_names[] = {
     "open", "close", "pread", "preadv", "pwrite", "pwritev", "fdatasync", "ftruncate", "fallocate",
     "lseek", "fstat", "stat", "fchmod", "fchown", "lock", "memfd", "unlink", "link", "rename",
-    "realpath", "mmap", "munmap",
+    "realpath", "list", "mmap", "munmap",
 };
 
 static const struct sys_hook *current;
@@ -266,6 +266,13 @@ static int hooked_realpath(const char *path, char *out)
     return (int)MAKE(call, acow_sys_libc.realpath(path, out));
 }
 
+static int hooked_list(const char *path, int (*each)(void *arg, const char *name), void *arg)
+{
+    struct sys_call call = on_path(SYS_LIST, path);
+
+    return (int)MAKE(call, acow_sys_libc.list(path, each, arg));
+}
+
 static int hooked_mmap(size_t len, int prot, int flags, int fd, int64_t off, void **out)
 {
     struct sys_call call = on_fd(SYS_MMAP, fd);
@@ -279,7 +286,7 @@ const struct acow_sys sys_hooked = {
     .ftruncate = hooked_ftruncate, .fallocate = hooked_fallocate, .lseek = hooked_lseek,
     .fstat = hooked_fstat, .stat = hooked_stat, .fchmod = hooked_fchmod, .fchown = hooked_fchown,
     .lock = hooked_lock, .memfd = hooked_memfd, .unlink = hooked_unlink, .link = hooked_link,
-    .rename = hooked_rename, .realpath = hooked_realpath, .mmap = hooked_mmap,
+    .rename = hooked_rename, .realpath = hooked_realpath, .list = hooked_list, .mmap = hooked_mmap,
     .munmap = hooked_munmap, .log = NULL,
 };
 
