@@ -53,18 +53,20 @@ enum {
  * image_file, or any file missing; -EISDIR image or backing is a directory;
  * -ELOOP a cycle, or more than ACOW_CHAIN_MAX disks; -EFBIG larger than
  * ACOW_SIZE_MAX; -EACCES, -EROFS no permission; -EBUSY in use in a way that
- * excludes this one; -ENOMEM, -EIO, -EMFILE, and what the system calls return.
+ * excludes this one (the message names the process); -ETIMEDOUT a process that
+ * is stopped holds the attach lock; -ENOMEM, -EIO, -EMFILE, and what the system calls return.
  * Nothing is created, changed or truncated when it fails.
  *
- * Locks: shared advisory OFD locks on the metadata file for as long as it is
- * open; the attach lock for a moment. Durability: none needed.
+ * Locks: shared advisory OFD locks on the metadata file and on a raw backing file (there
+ * QEMU's bytes 100, 201, 203) for as long as it is open; the attach lock for a moment. Durability: none needed.
  */
 int acow_open(const struct acow_sys *sys, const char *path, int flags,
               struct acow_disk **out, struct acow_msg *msg);
 
 /*
  * Closes it, always. The last writable one on the machine flushes first, if
- * anything is pending, and returns what that flush returned (I4).
+ * anything is pending, and returns what that flush returned (I4). -ETIMEDOUT: a stopped
+ * process holds the attach lock; what is pending stays in the run-time file for the next.
  */
 int acow_close(struct acow_disk *disk, struct acow_msg *msg);
 
@@ -161,7 +163,8 @@ ssize_t acow_preadv(struct acow_disk *disk, int image_fd,
 /*
  * As pwrite(2) and pwritev(2): may write short, and grows the disk. One system
  * call on the image file, and stripe locks only where a sector is allocated.
- * Errors: -ENOSPC, -EDQUOT, -EFBIG, -EIO, -EBADF (not writable), -EINVAL, -EFAULT.
+ * Errors: -ENOSPC, -EDQUOT, -EFBIG, -EIO, -EBADF (not writable), -EINVAL, -EFAULT,
+ * -ETIMEDOUT (a stopped process is in the middle of allocating there).
  * Visible to every reader of the disk when it returns; durable after acow_flush.
  */
 ssize_t acow_pwrite(struct acow_disk *disk, int image_fd,
@@ -178,14 +181,15 @@ ssize_t acow_append(struct acow_disk *disk, int image_fd,
 
 /*
  * Every write that completed before this call is durable, data and bit (I4).
- * -EIO for ever once an fsync of the image has failed (I6); -ENOSPC, -EIO.
+ * -EIO for ever once an fsync of the image has failed (I6); -ENOSPC, -EIO, -ETIMEDOUT
+ * (a stopped process is in the middle of a flush).
  * On a disk opened read-only: fdatasync of the image alone. Locks: flush.
  */
 int acow_flush(struct acow_disk *disk);
 
 /* ---- size and holes ---------------------------------------------------- */
 
-/* As ftruncate(2). Grown bytes read as zeros. -EFBIG, -ENOSPC, -EBADF, -EINVAL. */
+/* As ftruncate(2). Grown bytes read as zeros. -EFBIG, -ENOSPC, -EBADF, -EINVAL, -ETIMEDOUT. */
 int acow_truncate(struct acow_disk *disk, uint64_t size);
 
 /*

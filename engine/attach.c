@@ -19,55 +19,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "claim.h"
 #include "disk.h"
 #include "format.h"
 #include "lock.h"
 #include "msg.h"
 #include "runfile.h"
-
-/* ---- the metadata file's locks ----------------------------------------- */
-
-/*
- * Each side takes its own lock first and looks for the other's then, so that two
- * that start together cannot both go on.
- */
-static int lock_meta(struct acow_disk *disk, struct acow_msg *msg)
-{
-    bool backing_use = disk->flags & DISK_BACKING_USE;
-    int r;
-
-    r = lock_set(disk->sys, disk->meta_fd, F_OFD_SETLK, F_RDLCK,
-                 backing_use ? DISK_BACKING : DISK_READER);
-    if (r == 0 && disk->writable)
-        r = lock_set(disk->sys, disk->meta_fd, F_OFD_SETLK, F_RDLCK, DISK_WRITER);
-    if (r == 0)
-        r = lock_held(disk->sys, disk->meta_fd, backing_use ? F_WRLCK : F_RDLCK, DISK_WRITER);
-    if (r == 0 && disk->writable) {
-        r = lock_held(disk->sys, disk->meta_fd, F_WRLCK, DISK_BACKING);
-        if (r > 0)
-            return msg_set(msg, -EBUSY, "%s: cannot open for writing: it is in use as the backing "
-                           "file of another disk", disk->meta_path);
-    }
-    if (r > 0 || r == -EAGAIN)
-        return msg_set(msg, -EBUSY, "%s: cannot %s: another program has it open for writing",
-                       disk->meta_path, backing_use ? "use it as a backing file" : "open");
-    if (r < 0)
-        return msg_set(msg, r, "%s: cannot lock: %s", disk->meta_path, msg_why(r));
-    return 0;
-}
-
-/* A writer whose pending bits nobody else can see must be the only one that has the disk open. */
-static int lock_meta_alone(struct acow_disk *disk, struct acow_msg *msg)
-{
-    int r = lock_set(disk->sys, disk->meta_fd, F_OFD_SETLK, F_WRLCK, DISK_WRITER);
-
-    if (r == 0)
-        r = lock_held(disk->sys, disk->meta_fd, F_WRLCK, DISK_READER);
-    if (r > 0 || r == -EAGAIN)
-        return msg_set(msg, -EBUSY, "%s: cannot open for writing: another program has it open, and "
-                       "%s cannot be made to share it", disk->meta_path, disk->run_path);
-    return r;
-}
+#include "wait.h"
 
 /* ---- taking part in a run-time file -------------------------------------- */
 
@@ -88,6 +46,7 @@ static int discard(struct acow_disk *disk, struct region *region)
 
     if (region && runfile_is_region(region))
         __atomic_store_n(&region->gen, REGION_DEAD, __ATOMIC_RELEASE);
+    claim_run_end(disk);
     r = disk->sys->unlink(disk->run_path);
     return r < 0 ? r : 1;
 }
@@ -119,10 +78,10 @@ static int look_inside(struct acow_disk *disk, const struct stat *st, struct reg
 
 static int take_part(struct acow_disk *disk)
 {
-    int r = lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_RDLCK, REGION_LIVE);
+    int r = lock_set(disk->sys, disk->run_fd, F_RDLCK, REGION_LIVE);
 
     if (r == 0 && disk->writable)
-        r = lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_RDLCK, REGION_WRITER);
+        r = lock_set(disk->sys, disk->run_fd, F_RDLCK, REGION_WRITER);
     return r;
 }
 
@@ -175,7 +134,12 @@ static int join_trusted(struct acow_disk *disk, const struct stat *st, struct ac
 
     if (fresh)
         give_owner(disk, st);
-    r = join_region(disk, st, msg);
+    r = claim_run(disk, st, msg);
+    if (r == 0)
+        r = join_region(disk, st, msg);
+    /* The claim on a file ends before its name does, or the next one's maker would be refused. */
+    if (r != 0)
+        claim_run_end(disk);
     /* An open that fails leaves nothing behind. */
     if (r < 0 && fresh)
         disk->sys->unlink(disk->run_path);
@@ -199,7 +163,7 @@ static int is_current(struct acow_disk *disk, struct stat *here)
 static int join_opened(struct acow_disk *disk, struct acow_msg *msg)
 {
     struct stat st;
-    int r = lock_set(disk->sys, disk->run_fd, F_OFD_SETLKW, F_WRLCK, REGION_ATTACH);
+    int r = wait_attach(disk);
 
     if (r < 0)
         return r;
@@ -212,7 +176,7 @@ static int join_opened(struct acow_disk *disk, struct acow_msg *msg)
         /* The last one has removed it while this one waited. */
         r = 1;
     }
-    lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_ATTACH);
+    lock_set(disk->sys, disk->run_fd, F_UNLCK, REGION_ATTACH);
     return r;
 }
 
@@ -240,7 +204,7 @@ static int go_alone(struct acow_disk *disk, struct acow_msg *msg)
 {
     struct region *region;
     uint64_t size;
-    int r = lock_meta_alone(disk, msg);
+    int r = claim_alone(disk, msg);
 
     if (r < 0)
         return r;
@@ -321,14 +285,38 @@ bool region_appeared(struct acow_disk *disk)
            || (disk_image_size(disk, &size) == 0 && size != disk->att->region->size);
 }
 
+/*
+ * A fork's child has its parent's open file descriptions, and with them the parent's locks, which
+ * end when the parent says so. It gets its own; where the metadata file can no longer be opened it
+ * keeps that of its parent, and then only the check for a second run-time file is weaker.
+ */
+static void leave_parents(struct acow_disk *disk)
+{
+    struct stat st;
+    int fd = disk->sys->open(disk->real_path, (disk->writable ? O_RDWR : O_RDONLY) | O_NONBLOCK
+                             | O_NOCTTY | O_CLOEXEC, 0);
+
+    disk->forked = false;
+    if (fd < 0)
+        return;
+    if (disk->sys->fstat(fd, &st) < 0 || st.st_dev != disk->meta_dev
+        || st.st_ino != disk->meta_ino) {
+        disk->sys->close(fd);
+        return;
+    }
+    disk->sys->close(disk->meta_fd);
+    disk->meta_fd = fd;
+}
+
 static int attach(struct acow_disk *disk, struct acow_msg *msg)
 {
     int r;
 
-    /* In a fork's child: the parent's, and not to be used here. */
     close_run(disk);
+    if (disk->forked)
+        leave_parents(disk);
     if (!(disk->flags & ACOW_INSPECT)) {
-        r = lock_meta(disk, msg);
+        r = claim_disk(disk, msg);
         if (r < 0)
             return r;
     }
@@ -377,6 +365,7 @@ static int leave_last(struct acow_disk *disk, struct att *att)
         if (!att->region->poison && (r < 0 || !disk->writable))
             return r;
     }
+    claim_run_end(disk);
     __atomic_store_n(&att->region->gen, REGION_DEAD, __ATOMIC_RELEASE);
     if (is_current(disk, &st) == 1)
         disk->sys->unlink(disk->run_path);
@@ -400,7 +389,7 @@ static int leave_member(struct acow_disk *disk)
     struct att *att;
     int r, others;
 
-    r = lock_set(disk->sys, disk->run_fd, F_OFD_SETLKW, F_WRLCK, REGION_ATTACH);
+    r = wait_attach(disk);
     if (r < 0)
         return r;
     r = look_again(disk, &att);
@@ -411,10 +400,11 @@ static int leave_member(struct acow_disk *disk)
     else if (r == 0 && disk->writable && flush_pending(att)
              && lock_held(disk->sys, disk->run_fd, F_WRLCK, REGION_WRITER) <= 0)
         r = flush_disk(disk, att);
+    claim_run_end(disk);
     /* Said, not left to close: a fork's child may hold the same description. */
-    lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_WRITER);
-    lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_LIVE);
-    lock_set(disk->sys, disk->run_fd, F_OFD_SETLK, F_UNLCK, REGION_ATTACH);
+    lock_set(disk->sys, disk->run_fd, F_UNLCK, REGION_WRITER);
+    lock_set(disk->sys, disk->run_fd, F_UNLCK, REGION_LIVE);
+    lock_set(disk->sys, disk->run_fd, F_UNLCK, REGION_ATTACH);
     return r;
 }
 

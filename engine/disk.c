@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "chain.h"
+#include "claim.h"
 #include "format.h"
 #include "msg.h"
 #include "name.h"
@@ -139,6 +140,8 @@ static int open_backing(struct acow_disk *disk, struct chain *chain, struct acow
             return r;
         disk->backing_fd = r;
         r = chain_add(chain, &st, CHAIN_BACKING, disk->backing_path, msg);
+        if (r == 0 && !(disk->flags & ACOW_INSPECT))
+            r = claim_raw_backing(disk, msg);
         size = r < 0 ? r : disk->sys->lseek(disk->backing_fd, 0, SEEK_END);
     }
     if (size < 0)
@@ -260,6 +263,8 @@ void acow_after_fork(struct acow_disk *disk)
     if (disk->role == ROLE_MEMBER) {
         disk->role = ROLE_NONE;
         disk->att = &disk->stale;
+        disk->forked = true;
+        disk->run_key = 0;
     }
     if (disk->backing)
         acow_after_fork(disk->backing);

@@ -21,6 +21,8 @@ struct acow_disk {
     struct att *all;            /* every att made, newest first */
     struct att stale;           /* what att is while this process takes no part */
     enum region_role role;
+    bool forked;                /* of a fork's parent, until the child takes part itself */
+    uint64_t run_key;           /* the byte locked by claim_run, or 0 */
     bool watching;              /* a looker that must look for a run-time file at every call */
     /*
      * This process's own locks, in order before those of the region. `relying`: shared by

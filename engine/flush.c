@@ -47,13 +47,16 @@ static int sync_image(struct acow_disk *disk, struct att *att)
     return r;
 }
 
-static void note_page(struct att *att, struct note *note, uint64_t page)
+/* False if the page has no bit: it was not seen to be clean yet. */
+static bool note_page(struct att *att, struct note *note, uint64_t page)
 {
     uint64_t *bits = bits_page(&att->bits, page);
+    uint64_t any = 0;
 
     note->page = page;
     for (size_t i = 0; i < BITS_PAGE_WORDS; i++)
-        note->words[i] = __atomic_load_n(&bits[i], __ATOMIC_ACQUIRE);
+        any |= note->words[i] = __atomic_load_n(&bits[i], __ATOMIC_ACQUIRE);
+    return any;
 }
 
 /* Writes the noted bits into the metadata file, from the first byte that has one to the last. */
@@ -92,13 +95,14 @@ static void clear_pending(struct att *att, const struct note *note)
             __atomic_fetch_and(&bits[i], ~note->words[i], __ATOMIC_RELEASE);
 }
 
-/* Pages that have no bit left are said to be clean, which only the stripes' holder may say. */
-static int retire_pages(struct att *att, const struct note *notes, size_t count)
+/*
+ * Pages that have no bit left are said to be clean, which only the stripes' holder may say. If
+ * a writer is at it, the next flush will say it: nobody waits for that.
+ */
+static void retire_pages(struct att *att, const struct note *notes, size_t count)
 {
-    int r = region_lock_stripes(att->region, ~0ull);
-
-    if (r < 0)
-        return r;
+    if (count == 0 || !region_try_all_stripes(att->region))
+        return;
     for (size_t n = 0; n < count; n++) {
         const uint64_t *bits = bits_page(&att->bits, notes[n].page);
         size_t i = 0;
@@ -109,7 +113,6 @@ static int retire_pages(struct att *att, const struct note *notes, size_t count)
             __atomic_store_n(bits_summary(&att->bits, notes[n].page), PAGE_CLEAN, __ATOMIC_RELEASE);
     }
     region_unlock_stripes(att->region, ~0ull);
-    return 0;
 }
 
 /* One round over the dirty pages from *page on. The flush lock is held. */
@@ -117,21 +120,24 @@ static int commit_round(struct acow_disk *disk, struct att *att, uint64_t *page,
                         size_t max)
 {
     size_t count = 0;
+    bool any = false;
     int r;
 
     while (count < max && (*page = bits_next_dirty(&att->bits, *page)) < att->bits.pages)
-        note_page(att, &notes[count++], (*page)++);
+        any |= note_page(att, &notes[count++], (*page)++);
     r = sync_image(disk, att);
-    for (size_t i = 0; r == 0 && i < count; i++)
+    for (size_t i = 0; r == 0 && any && i < count; i++)
         r = write_bits(disk, att, &notes[i]);
-    if (r == 0 && count > 0)
+    if (r == 0 && any)
         r = sync_fd(disk, disk->meta_fd);
-    if (r < 0 || count == 0)
+    if (r < 0)
         return r;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; any && i < count; i++)
         clear_pending(att, &notes[i]);
-    disk_count(disk, &disk->counters.commits, 1);
-    return retire_pages(att, notes, count);
+    if (any)
+        disk_count(disk, &disk->counters.commits, 1);
+    retire_pages(att, notes, count);
+    return 0;
 }
 
 static int commit_locked(struct acow_disk *disk, struct att *att)
@@ -167,7 +173,7 @@ int flush_disk(struct acow_disk *disk, struct att *att)
         return -EIO;
     if (!disk->writable || !flush_pending(att))
         return sync_image(disk, att);
-    r = region_lock(&att->region->flush_lock);
+    r = region_lock(disk, &att->region->flush_lock);
     if (r < 0)
         return r;
     if (__atomic_load_n(&att->region->poison, __ATOMIC_ACQUIRE))

@@ -5,15 +5,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define LOCK_BASE (1ll << 61)
-
 static int lock_call(const struct acow_sys *sys, int fd, int cmd, struct flock *fl, int type,
-                     enum lock_byte byte)
+                     struct lock_range range)
 {
     int r;
 
     *fl = (struct flock){
-        .l_type = (short)type, .l_whence = SEEK_SET, .l_start = LOCK_BASE + byte, .l_len = 1,
+        .l_type = (short)type, .l_whence = SEEK_SET, .l_start = (int64_t)range.off,
+        .l_len = (int64_t)range.len,
     };
     do
         r = sys->lock(fd, cmd, fl);
@@ -21,19 +20,34 @@ static int lock_call(const struct acow_sys *sys, int fd, int cmd, struct flock *
     return r == -EACCES ? -EAGAIN : r;
 }
 
-int lock_set(const struct acow_sys *sys, int fd, int cmd, int type, enum lock_byte byte)
+static struct lock_range range_of(enum lock_byte byte)
+{
+    return (struct lock_range){ LOCK_BASE + byte, 1 };
+}
+
+int lock_set_range(const struct acow_sys *sys, int fd, int type, struct lock_range range)
 {
     struct flock fl;
 
-    return lock_call(sys, fd, cmd, &fl, type, byte);
+    return lock_call(sys, fd, F_OFD_SETLK, &fl, type, range);
+}
+
+int lock_set(const struct acow_sys *sys, int fd, int type, enum lock_byte byte)
+{
+    return lock_set_range(sys, fd, type, range_of(byte));
+}
+
+int lock_held_range(const struct acow_sys *sys, int fd, int type, struct lock_range range)
+{
+    struct flock fl;
+    int r = lock_call(sys, fd, F_OFD_GETLK, &fl, type, range);
+
+    return r < 0 ? r : fl.l_type != F_UNLCK;
 }
 
 int lock_held(const struct acow_sys *sys, int fd, int type, enum lock_byte byte)
 {
-    struct flock fl;
-    int r = lock_call(sys, fd, F_OFD_GETLK, &fl, type, byte);
-
-    return r < 0 ? r : fl.l_type != F_UNLCK;
+    return lock_held_range(sys, fd, type, range_of(byte));
 }
 
 const char *lock_who(const struct acow_sys *sys, int fd, enum lock_byte byte,

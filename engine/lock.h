@@ -19,10 +19,21 @@ enum lock_byte {
     DISK_BACKING,   /* shared by those that use it as a backing file */
 };
 
-/* cmd is F_OFD_SETLK or F_OFD_SETLKW, type as in struct flock. -EAGAIN: held by another. */
-int lock_set(const struct acow_sys *sys, int fd, int cmd, int type, enum lock_byte byte);
+#define LOCK_BASE (1ull << 61)
+/* Also in the metadata file: a byte for each run-time file that there may be. */
+#define LOCK_KEY_BASE (1ull << 60)
+#define LOCK_KEYS (1ull << 60)
 
-/* 1 if another open file description holds the byte in a way that excludes `type`, else 0. */
+struct lock_range {
+    uint64_t off, len;
+};
+
+/* Does not wait. `type` is as in struct flock. -EAGAIN: held by another. */
+int lock_set_range(const struct acow_sys *sys, int fd, int type, struct lock_range range);
+int lock_set(const struct acow_sys *sys, int fd, int type, enum lock_byte byte);
+
+/* 1 if another open file description holds some of it in a way that excludes `type`, else 0. */
+int lock_held_range(const struct acow_sys *sys, int fd, int type, struct lock_range range);
 int lock_held(const struct acow_sys *sys, int fd, int type, enum lock_byte byte);
 
 /* Who holds the byte, for a message: "process 12 (fio)". Returns `text`. */

@@ -18,19 +18,24 @@
 #include "disk.h"
 #include "format.h"
 #include "msg.h"
+#include "wait.h"
 
-int region_lock(pthread_mutex_t *lock)
+/* What a lock's result means. Every step under these locks may be done again from the start. */
+static int taken(pthread_mutex_t *lock, int r)
 {
-    int r = pthread_mutex_lock(lock);
+    if (r != EOWNERDEAD)
+        return r > 0 ? -EIO : r;
+    pthread_mutex_consistent(lock);
+    return 1;
+}
 
-    if (r == 0)
-        return 0;
-    if (r == EOWNERDEAD) {
-        /* Every step under these locks may be done again from the start. */
-        pthread_mutex_consistent(lock);
-        return 1;
-    }
-    return -EIO;
+int region_lock(struct acow_disk *disk, pthread_mutex_t *lock)
+{
+    int r = pthread_mutex_trylock(lock);
+
+    if (r == EBUSY)
+        r = wait_mutex(disk, lock);
+    return taken(lock, r);
 }
 
 void region_unlock(pthread_mutex_t *lock)
@@ -50,10 +55,10 @@ uint64_t region_stripes(uint64_t off, uint64_t len)
     return set;
 }
 
-int region_lock_stripes(struct region *region, uint64_t stripes)
+int region_lock_stripes(struct acow_disk *disk, struct region *region, uint64_t stripes)
 {
     for (uint64_t left = stripes; left; left &= left - 1) {
-        int r = region_lock(&region->stripes[__builtin_ctzll(left)].lock);
+        int r = region_lock(disk, &region->stripes[__builtin_ctzll(left)].lock);
 
         if (r < 0) {
             region_unlock_stripes(region, stripes & ~left);
@@ -61,6 +66,19 @@ int region_lock_stripes(struct region *region, uint64_t stripes)
         }
     }
     return 0;
+}
+
+bool region_try_all_stripes(struct region *region)
+{
+    for (int i = 0; i < REGION_STRIPES; i++) {
+        pthread_mutex_t *lock = &region->stripes[i].lock;
+
+        if (taken(lock, pthread_mutex_trylock(lock)) < 0) {
+            region_unlock_stripes(region, (1ull << i) - 1);
+            return false;
+        }
+    }
+    return true;
 }
 
 void region_unlock_stripes(struct region *region, uint64_t stripes)
@@ -296,7 +314,7 @@ int region_reserve(struct acow_disk *disk, const struct att *att, uint64_t first
         page++;
     if (page == end)
         return 0;
-    r = region_lock(&att->region->reserve_lock);
+    r = region_lock(disk, &att->region->reserve_lock);
     if (r < 0)
         return r;
     r = 0;

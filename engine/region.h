@@ -115,13 +115,18 @@ int region_fill(struct acow_disk *disk, int fd, int64_t off, int64_t len);
  */
 int region_reserve(struct acow_disk *disk, const struct att *att, uint64_t first, uint64_t count);
 
-/* 0; 1 if it was taken over from a dead holder; -EIO if it is damaged. */
-int region_lock(pthread_mutex_t *lock);
+/*
+ * 0; 1 if it was taken over from a dead holder; -EIO if it is damaged; -ETIMEDOUT if its
+ * holder is stopped, and has been for long.
+ */
+int region_lock(struct acow_disk *disk, pthread_mutex_t *lock);
 void region_unlock(pthread_mutex_t *lock);
 
 /* The stripes over a byte range, as a set. */
 uint64_t region_stripes(uint64_t off, uint64_t len);
-int region_lock_stripes(struct region *region, uint64_t stripes);
+int region_lock_stripes(struct acow_disk *disk, struct region *region, uint64_t stripes);
+/* All of them, if nobody has any. */
+bool region_try_all_stripes(struct region *region);
 void region_unlock_stripes(struct region *region, uint64_t stripes);
 
 #endif

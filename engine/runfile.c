@@ -162,7 +162,7 @@ int runfile_take_over(struct acow_disk *disk, struct region *region, uint64_t si
 
 int runfile_join_live(struct acow_disk *disk, struct region *region)
 {
-    int r = region_lock(&region->size_lock);
+    int r = region_lock(disk, &region->size_lock);
 
     if (r < 0)
         return r;

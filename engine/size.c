@@ -27,7 +27,7 @@ static int lock_region(struct acow_disk *disk, struct att **att)
     r = disk_enter(disk, att, &size);
     if (r < 0)
         return r;
-    r = region_lock(&(*att)->region->size_lock);
+    r = region_lock(disk, &(*att)->region->size_lock);
     if (r < 0)
         return r;
     if (r == 1) {
@@ -88,7 +88,7 @@ static int copyup_cut(struct acow_disk *disk, struct att *att, uint64_t off)
     if (r < 0)
         return r;
     stripes = region_stripes(off, 1);
-    r = region_lock_stripes(att->region, stripes);
+    r = region_lock_stripes(disk, att->region, stripes);
     if (r < 0)
         return r;
     r = write_copyup_locked(disk, att, sector);
@@ -108,7 +108,7 @@ static int set_zeros(struct acow_disk *disk, struct att *att, uint64_t first, ui
     if (r < 0)
         return r;
     stripes = region_stripes(first * ACOW_SECTOR, (end - first) * ACOW_SECTOR);
-    r = region_lock_stripes(att->region, stripes);
+    r = region_lock_stripes(disk, att->region, stripes);
     if (r < 0)
         return r;
     bits_set_pending(&att->bits, first, end - first);
@@ -140,7 +140,7 @@ static int shrink(struct acow_disk *disk, struct att *att, uint64_t size)
 
     /* Readers end at the new size from here on; writers that are under way finish. */
     __atomic_store_n(&att->region->size, size, __ATOMIC_RELEASE);
-    r = region_lock_stripes(att->region, ~0ull);
+    r = region_lock_stripes(disk, att->region, ~0ull);
     if (r == 0) {
         r = disk->sys->ftruncate(disk->image_fd, (int64_t)size);
         region_unlock_stripes(att->region, ~0ull);
@@ -215,7 +215,7 @@ static int zero_locked(struct acow_disk *disk, struct att *att, int mode, uint64
     if (r < 0)
         return r;
     stripes = region_stripes(off, end > off ? end - off : 1);
-    r = region_lock_stripes(att->region, stripes);
+    r = region_lock_stripes(disk, att->region, stripes);
     if (r < 0)
         return r;
     if (end > off && off % ACOW_SECTOR)

@@ -187,7 +187,7 @@ static ssize_t write_in_stripes(struct acow_disk *disk, struct att *att, const s
     r = region_reserve(disk, att, first_sector(req), nsectors(req));
     if (r < 0)
         return r;
-    r = region_lock_stripes(att->region, stripes);
+    r = region_lock_stripes(disk, att->region, stripes);
     if (r < 0)
         return r;
     size = disk_size(att);
@@ -234,7 +234,7 @@ static ssize_t write_growing(struct acow_disk *disk, struct request *req, bool a
     if (r < 0)
         goto out;
     stripes = region_stripes(req->off, req->len);
-    r = region_lock_stripes(att->region, stripes);
+    r = region_lock_stripes(disk, att->region, stripes);
     if (r < 0)
         goto out;
     r = write_locked(disk, att, req, req->off + req->len);

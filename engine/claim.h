@@ -1,0 +1,32 @@
+/*
+ * Who may have a disk open beside whom. Each claim is a lock that the kernel drops when its
+ * holder dies; a refusal is -EBUSY and says which file, why, and who holds it.
+ */
+#ifndef ACOW_CLAIM_H
+#define ACOW_CLAIM_H
+
+#include "addcow.h"
+
+/*
+ * On the metadata file: a reader, a writer, or somebody's backing file. Writers and those who
+ * use the disk as a backing file exclude each other.
+ */
+int claim_disk(struct acow_disk *disk, struct acow_msg *msg);
+
+/* A writer whose pending bits nobody else can see: the only one that has the disk open. */
+int claim_alone(struct acow_disk *disk, struct acow_msg *msg);
+
+/*
+ * Takes part in this run-time file and no other: -EBUSY if a run-time file that is not `run`
+ * is in use for the same disk, which would hide one's pending bits from the other.
+ */
+int claim_run(struct acow_disk *disk, const struct stat *run, struct acow_msg *msg);
+void claim_run_end(struct acow_disk *disk);
+
+/*
+ * On a raw backing file, in the bytes that QEMU uses: it is read, and nobody may write or
+ * resize it meanwhile.
+ */
+int claim_raw_backing(struct acow_disk *disk, struct acow_msg *msg);
+
+#endif
