@@ -40,7 +40,10 @@ enum {
     ACOW_INSPECT = 1 << 1,
     /* Every write, truncation and zeroing is durable when it returns. */
     ACOW_WRITETHROUGH = 1 << 2,
-    /* Nothing is ever synced: acow_flush does nothing, and a power cut may leave anything. */
+    /*
+     * acow_flush does nothing, and bits go to the metadata file at once: a power cut may leave
+     * anything. What others with the disk have pending is still made durable in order.
+     */
     ACOW_UNSAFE = 1 << 3,
 };
 

@@ -100,6 +100,12 @@ int read_backing(struct acow_disk *disk, struct iovec *iov, int iovcnt, uint64_t
 /* The same into one buffer, with zeros beyond the backing file's end. (read.c) */
 int read_old(struct acow_disk *disk, void *buf, uint64_t off, size_t len);
 
+/*
+ * Sets the bits of sectors whose data is in the image: pending, or with ACOW_UNSAFE in the
+ * metadata file at once. Their pages are reserved, and their stripes held. (flush.c)
+ */
+int flush_set_bits(struct acow_disk *disk, struct att *att, uint64_t first, uint64_t count);
+
 /* Flushes; the caller holds nothing later than size in the lock order. (flush.c) */
 int flush_disk(struct acow_disk *disk, struct att *att);
 

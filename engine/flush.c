@@ -30,14 +30,9 @@ bool flush_pending(const struct att *att)
     return bits_next_dirty(&att->bits, 0) < att->bits.pages;
 }
 
-static int sync_fd(struct acow_disk *disk, int fd)
-{
-    return disk->flags & ACOW_UNSAFE ? 0 : disk->sys->fdatasync(fd);
-}
-
 static int sync_image(struct acow_disk *disk, struct att *att)
 {
-    int r = sync_fd(disk, disk->image_fd);
+    int r = disk->sys->fdatasync(disk->image_fd);
 
     if (r < 0 && r != -EINTR && disk->writable) {
         __atomic_store_n(&att->region->poison, 1, __ATOMIC_RELEASE);
@@ -59,6 +54,22 @@ static bool note_page(struct att *att, struct note *note, uint64_t page)
     return any;
 }
 
+static int write_meta(struct acow_disk *disk, const uint8_t *bytes, size_t len, uint64_t off)
+{
+    while (len > 0) {
+        ssize_t n = disk->sys->pwrite(disk->meta_fd, bytes, len, (int64_t)(FORMAT_HEADER + off));
+
+        if (n == -EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
+        bytes += n;
+        len -= (size_t)n;
+        off += (uint64_t)n;
+    }
+    return 0;
+}
+
 /* Writes the noted bits into the metadata file, from the first byte that has one to the last. */
 static int write_bits(struct acow_disk *disk, const struct att *att, const struct note *note)
 {
@@ -73,17 +84,7 @@ static int write_bits(struct acow_disk *disk, const struct att *att, const struc
         end--;
     for (size_t i = from / 8; i * 8 < end; i++)
         out[i] = note->words[i] | htole64(bits_committed_word(&att->bits, first_word + i));
-    while (from < end) {
-        ssize_t n = disk->sys->pwrite(disk->meta_fd, (const uint8_t *)out + from, end - from,
-                                      (int64_t)(FORMAT_HEADER + note->page * BITS_PAGE + from));
-
-        if (n == -EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? (int)n : -EIO;
-        from += (size_t)n;
-    }
-    return 0;
+    return write_meta(disk, (const uint8_t *)out + from, end - from, note->page * BITS_PAGE + from);
 }
 
 static void clear_pending(struct att *att, const struct note *note)
@@ -129,7 +130,7 @@ static int commit_round(struct acow_disk *disk, struct att *att, uint64_t *page,
     for (size_t i = 0; r == 0 && any && i < count; i++)
         r = write_bits(disk, att, &notes[i]);
     if (r == 0 && any)
-        r = sync_fd(disk, disk->meta_fd);
+        r = disk->sys->fdatasync(disk->meta_fd);
     if (r < 0)
         return r;
     for (size_t i = 0; any && i < count; i++)
@@ -161,6 +162,48 @@ static int commit_locked(struct acow_disk *disk, struct att *att)
     while (r == 0 && (page = bits_next_dirty(&att->bits, page)) < att->bits.pages);
     if (notes != &one)
         free(notes);
+    return r;
+}
+
+/* Sets bits of one page's sectors in the metadata file. The flush lock is held. */
+static int commit_at_once(struct acow_disk *disk, struct att *att, uint64_t first, uint64_t count)
+{
+    struct note note = { .page = first / BITS_PAGE_SECTORS };
+
+    while (count) {
+        uint64_t here = 64 - first % 64;
+
+        if (here > count)
+            here = count;
+        note.words[first / 64 % BITS_PAGE_WORDS] = htole64(bits_mask(first, here));
+        first += here;
+        count -= here;
+    }
+    return write_bits(disk, att, &note);
+}
+
+int flush_set_bits(struct acow_disk *disk, struct att *att, uint64_t first, uint64_t count)
+{
+    int r;
+
+    if (__builtin_expect(!(disk->flags & ACOW_UNSAFE), 1)) {
+        bits_set_pending(&att->bits, first, count);
+        return 0;
+    }
+    r = region_lock(disk, &att->region->flush_lock);
+    if (r < 0)
+        return r;
+    r = 0;
+    while (r == 0 && count) {
+        uint64_t here = BITS_PAGE_SECTORS - first % BITS_PAGE_SECTORS;
+
+        if (here > count)
+            here = count;
+        r = commit_at_once(disk, att, first, here);
+        first += here;
+        count -= here;
+    }
+    region_unlock(&att->region->flush_lock);
     return r;
 }
 

@@ -7,7 +7,8 @@
  * Who takes part is told by locks that die with their holder (lock.h), not by
  * process numbers: those say nothing from another container.
  *
- * Lock order: attach, size, flush, stripes by index, reserve.
+ * Lock order: attach, size, stripes by index, flush, reserve. Who has the flush lock only tries
+ * the stripes.
  */
 #ifndef ACOW_REGION_H
 #define ACOW_REGION_H

@@ -111,9 +111,9 @@ static int set_zeros(struct acow_disk *disk, struct att *att, uint64_t first, ui
     r = region_lock_stripes(disk, att->region, stripes);
     if (r < 0)
         return r;
-    bits_set_pending(&att->bits, first, end - first);
+    r = flush_set_bits(disk, att, first, end - first);
     region_unlock_stripes(att->region, stripes);
-    return 0;
+    return r;
 }
 
 int size_prepare(struct acow_disk *disk, struct att **att, uint64_t size)
@@ -130,7 +130,7 @@ int size_prepare(struct acow_disk *disk, struct att **att, uint64_t size)
     r = copyup_cut(disk, *att, old);
     if (r == 0)
         r = set_zeros(disk, *att, format_sectors(old), format_sectors(end));
-    return r < 0 ? r : flush_disk(disk, *att);
+    return r < 0 || disk->flags & ACOW_UNSAFE ? r : flush_disk(disk, *att);
 }
 
 static int shrink(struct acow_disk *disk, struct att *att, uint64_t size)
@@ -225,7 +225,7 @@ static int zero_locked(struct acow_disk *disk, struct att *att, int mode, uint64
     if (r == 0)
         r = disk->sys->fallocate(disk->image_fd, mode, (int64_t)off, (int64_t)len);
     if (r == 0 && end > off)
-        bits_set_pending(&att->bits, first, last - first + 1);
+        r = flush_set_bits(disk, att, first, last - first + 1);
     region_unlock_stripes(att->region, stripes);
     return r;
 }

@@ -109,11 +109,13 @@ static ssize_t write_gathered(struct acow_disk *disk, const struct request *req,
  * Sets the bits for a call that wrote `n` of `want` bytes from `from` on, and
  * returns how many of the request's bytes now count as written.
  */
-static size_t settle(struct att *att, const struct request *req, uint64_t from, size_t n, size_t want)
+static ssize_t settle(struct acow_disk *disk, struct att *att, const struct request *req,
+                      uint64_t from, size_t n, size_t want)
 {
     uint64_t end = from + n;
     uint64_t stop = end;
     size_t done;
+    int r;
 
     /*
      * A sector written in part, whose other part is not in the image, was not written;
@@ -125,8 +127,8 @@ static size_t settle(struct att *att, const struct request *req, uint64_t from, 
     if (end <= req->off)
         return 0;
     done = end - req->off < req->len ? end - req->off : req->len;
-    bits_set_pending(&att->bits, first_sector(req), format_sectors(stop) - first_sector(req));
-    return done;
+    r = flush_set_bits(disk, att, first_sector(req), format_sectors(stop) - first_sector(req));
+    return r < 0 ? r : (ssize_t)done;
 }
 
 /* The stripes over the request are held, and its pages are reserved. */
@@ -143,14 +145,14 @@ static ssize_t write_locked(struct acow_disk *disk, struct att *att, const struc
         size_t want = edges.head + req->len + edges.tail;
         ssize_t n = edges.head || edges.tail ? write_gathered(disk, req, &edges)
                                              : write_once(disk, req);
-        size_t done;
+        ssize_t done;
 
         if (n < 0)
             return n;
-        done = settle(att, req, req->off - edges.head, (size_t)n, want);
+        done = settle(disk, att, req, req->off - edges.head, (size_t)n, want);
         disk_count(disk, &disk->counters.writes_allocating, 1);
-        if (done > 0)
-            return (ssize_t)done;
+        if (done != 0)
+            return done;
     }
     return -ENOSPC;
 }
@@ -174,8 +176,7 @@ int write_copyup_locked(struct acow_disk *disk, struct att *att, uint64_t sector
     if ((size_t)n < len)
         return -ENOSPC;
     disk_count(disk, &disk->counters.copyup_bytes, len);
-    bits_set_pending(&att->bits, sector, 1);
-    return 0;
+    return flush_set_bits(disk, att, sector, 1);
 }
 
 static ssize_t write_in_stripes(struct acow_disk *disk, struct att *att, const struct request *req)

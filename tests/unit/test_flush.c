@@ -289,6 +289,7 @@ Test(mode, unsafe, .init = begin, .fini = tmp_end)
 
     fail_next(SYS_FDATASYNC, "d.img", -EIO, 1000);
     write_tag(disk, 1000, 3000, 3);
+    check(bit_is_committed(1) && bit_is_committed(7) && !bit_is_committed(8));
     must_flush(disk);
     check(acow_truncate(disk, 1000) == 0 && acow_truncate(disk, SIZE) == 0);
     memset(want + 1000, 0, SIZE - 1000);
@@ -298,6 +299,46 @@ Test(mode, unsafe, .init = begin, .fini = tmp_end)
     assert_same(flat.data, want, SIZE, "closed");
     check(file_len("d.add-cow.run") == -1);
     free(flat.data);
+}
+
+/* Over several pages of bits, and beside one whose bits are pending in the same bytes. */
+Test(mode, unsafe_beside_another, .init = begin, .fini = tmp_end)
+{
+    struct acow_disk *disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR | ACOW_UNSAFE);
+    struct acow_disk *other = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    uint64_t allocated, pending;
+    struct blob meta;
+
+    check(acow_truncate(disk, 40 * MIB) == 0);
+    must_write(other, "o", 1, 512 * 1000);
+    must_write(disk, "d", 1, 512 * 1001);
+    check(bit_is_committed(1001) && !bit_is_committed(1000));
+    must_write(other, "o", 1, 512 * 1002);
+    must_flush(other);
+    must_write(disk, "d", 1, 512 * 1003);
+    for (uint64_t sector = 1000; sector < 1004; sector++)
+        check(bit_is_committed(sector));
+    check(acow_fallocate(disk, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 700, 39 * MIB) == 0);
+    check(acow_count_allocated(disk, &allocated, &pending) == 0 && pending == 0);
+    meta = file_get("d.add-cow");
+    for (uint64_t sector = 0; sector < 40 * MIB / 512; sector++)
+        check(meta_bit(meta, sector) == (sector >= 1 && sector <= (700 + 39 * MIB - 1) / 512), "%llu",
+              (unsigned long long)sector);
+    free(meta.data);
+    must_close(disk);
+    must_close(other);
+}
+
+Test(mode, unsafe_cannot_set_a_bit, .init = begin, .fini = tmp_end)
+{
+    struct acow_disk *disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR | ACOW_UNSAFE);
+
+    fail_next(SYS_PWRITE, "d.add-cow", -EIO, 1);
+    check(acow_pwrite(disk, ACOW_OWN_FD, "x", 1, 1000) == -EIO);
+    check(!bit_is_committed(1));
+    write_tag(disk, 1000, 100, 3);
+    check(bit_is_committed(1));
+    must_close(disk);
 }
 
 Test(mode, flags, .init = begin, .fini = tmp_end)
