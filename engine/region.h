@@ -19,6 +19,7 @@
 #include "bitmap.h"
 
 #define REGION_STRIPES 64
+#define REGION_HOLDERS 128
 #define REGION_STRIPE_BYTES (64u << 10)
 
 #define REGION_DEAD UINT64_MAX         /* generation of a region that was closed for good */
@@ -44,11 +45,12 @@ struct region {
         pthread_mutex_t lock __attribute__((aligned(64)));
     } stripes[REGION_STRIPES];
 
-    /* Who takes part, for messages only. */
-    struct {
+    /* Who takes part, as far as there is room: for messages, and to see whether one is stopped. */
+    struct region_holder {
         int32_t pid;                   /* 0: free */
         uint32_t writable;
-    } holders[128];
+        uint64_t start;                /* ticks since boot: with pid, one process for all time */
+    } holders[REGION_HOLDERS];
 };
 
 #define REGION_HEAD 16384u

@@ -14,6 +14,7 @@
 
 #include "disk.h"
 #include "format.h"
+#include "holder.h"
 #include "msg.h"
 
 #define REGION_MAGIC 0x61636f7772756e31ull     /* "acowrun1" */
@@ -179,10 +180,13 @@ int runfile_join_live(struct acow_disk *disk, struct region *region)
 
 void runfile_sign_in(struct acow_disk *disk, struct region *region)
 {
-    for (size_t i = 0; i < sizeof(region->holders) / sizeof(region->holders[0]); i++) {
+    struct holder me;
+
+    if (holder_process(disk->sys, getpid(), &me) < 0)
+        me.start = 0;
+    for (int i = 0; i < REGION_HOLDERS; i++) {
         if (region->holders[i].pid == 0) {
-            region->holders[i].pid = getpid();
-            region->holders[i].writable = disk->writable;
+            region->holders[i] = (struct region_holder){ getpid(), disk->writable, me.start };
             return;
         }
     }
@@ -190,10 +194,11 @@ void runfile_sign_in(struct acow_disk *disk, struct region *region)
 
 void runfile_sign_out(struct acow_disk *disk, struct region *region)
 {
-    for (size_t i = 0; i < sizeof(region->holders) / sizeof(region->holders[0]); i++) {
-        if (region->holders[i].pid == getpid()
-            && region->holders[i].writable == (uint32_t)disk->writable) {
-            region->holders[i].pid = 0;
+    for (int i = 0; i < REGION_HOLDERS; i++) {
+        struct region_holder *holder = &region->holders[i];
+
+        if (holder->pid == getpid() && holder->writable == disk->writable) {
+            holder->pid = 0;
             return;
         }
     }

@@ -19,7 +19,21 @@ struct patience {
     unsigned stopped_ms;
 };
 
-/* A process that takes part and is stopped, if there is one. */
+/* One that has signed in: of these, other users' processes can be seen too. */
+static bool find_stopped_holder(const struct region *region, const struct acow_sys *sys,
+                                struct holder *out)
+{
+    for (int i = 0; i < REGION_HOLDERS; i++) {
+        struct region_holder holder = region->holders[i];
+
+        if (holder.pid && holder_process(sys, holder.pid, out) == 0 && out->stopped
+            && out->start == holder.start)
+            return true;
+    }
+    return false;
+}
+
+/* A process that has a lock of the run-time file and is stopped, if there is one. */
 static bool find_stopped(struct acow_disk *disk, enum lock_byte byte, struct holder *out)
 {
     struct holder holders[64];
@@ -67,7 +81,9 @@ static bool owner_is_stopped(struct acow_disk *disk, pthread_mutex_t *lock, stru
         return false;
     if (disk->role != ROLE_MEMBER)
         return true;
-    if (!find_stopped(disk, REGION_LIVE, &process))
+    if (!find_stopped_holder(__atomic_load_n(&disk->att, __ATOMIC_ACQUIRE)->region, disk->sys,
+                             &process)
+        && !find_stopped(disk, REGION_LIVE, &process))
         return false;
     *owner = process;
     return true;
