@@ -95,7 +95,6 @@ class Disk:
             header = meta.read(HEADER)
             if len(header) < HEADER:
                 raise Bad("%s: header of %d bytes" % (path, len(header)))
-            bitmap = meta.read()
         magic, version = struct.unpack(">8sI", header[:12])
         if magic != MAGIC or version != 1:
             raise Bad("%s: magic %r version %d" % (path, magic, version))
@@ -116,7 +115,10 @@ class Disk:
         nsectors = -(-self.size // SECTOR)
         need = -(-nsectors // 8)
         self.nsectors = nsectors
-        self.bitmap = bitmap[:need] + bytes(max(0, need - len(bitmap)))
+        with open(path, "rb") as meta:
+            meta.seek(HEADER)
+            bitmap = meta.read(need)
+        self.bitmap = bitmap + bytes(need - len(bitmap))
 
     def close(self):
         self.image.close()

@@ -270,14 +270,14 @@ def judge(row, shape, plain, disk):
     shape_meta = os.path.join(shape, "disk", "w", IMG)
     problems += check_bits(row, shape_meta, meta, size)
     with open(shape_meta, "rb") as a, open(meta, "rb") as b:
-        before, after = a.read(), b.read()
-    if before[:decode.HEADER] != after[:decode.HEADER]:
-        problems.append("metadata: the header has changed")
-    if not row.writes:
-        # A program that opens for writing may get the bitmap made as long as it must be.
-        pad = bytes(max(0, len(after) - len(before))) if row.rw else b""
-        if before + pad != after:
-            problems.append("metadata: changed by a row that only reads")
+        if a.read(decode.HEADER) != b.read(decode.HEADER):
+            problems.append("metadata: the header has changed")
+        if not row.writes:
+            # A program that opens for writing may get the bitmap made as long as it must be.
+            before, after = a.read(), b.read()
+            pad = bytes(max(0, len(after) - len(before))) if row.rw else b""
+            if before + pad != after:
+                problems.append("metadata: changed by a row that only reads")
     return problems
 
 
@@ -362,6 +362,8 @@ def try_row(row, options, spoil):
     os.makedirs(where)
     for side in ("plain", "disk"):
         copy(os.path.join(shape, side), os.path.join(where, side))
+        if any(word in row.cmd for word in ("{dir}", "{progs}", "{bin}", "in/")):
+            copy(WORK + "/in", os.path.join(where, side, "w", "in"))
     argv = ["/bin/bash", "-c", row_command(row)]
     plain = run(argv, where + "/plain", environment())
     if options.fake:
@@ -389,8 +391,9 @@ def by_hand(row, shape, argv, options):
     for side, program in (("plain", ""), ("disk", common.WRAPPER + " -- ")):
         if side == "disk" and options.fake:
             break
-        lines.append("  rm -rf /tmp/again; cp -a %s/%s /tmp/again; cd /tmp/again/w; env %s %s%s"
-                     % (shape, side, env, program, " ".join(map(shlex.quote, argv))))
+        lines.append("  rm -rf /tmp/again; cp -a %s/%s /tmp/again; cp -a %s/in /tmp/again/w; "
+                     "cd /tmp/again/w; env %s %s%s"
+                     % (shape, side, WORK, env, program, " ".join(map(shlex.quote, argv))))
     return lines
 
 
@@ -412,6 +415,7 @@ def prepare(rows):
         if missing(table.SHAPE_NEEDS.get(name, ())):
             continue
         shapes.build(name, os.path.join(WORK, "shapes", name))
+    shapes.build_inputs(WORK + "/in")
     shapes.build_same(WORK + "/same")
     for source in table.C_PROGRAMS:
         if any("{bin}/" + source in row.cmd for row in rows) and not missing(["cc"]):

@@ -6,13 +6,11 @@ the same content as an ordinary file:
     disk/base.raw ...       backing file, or chain
     disk/d.raw              image file
     disk/w/disk.add-cow     metadata file
-    disk/w/in/              input files for the commands
     plain/w/disk.add-cow    an ordinary file with the flat content
-    plain/w/in/
 
-A command runs with `w` as its directory, so that both runs see equal names. The
-metadata is written by the tests' own encoder, not by addcow-img. Everything is
-seeded: a shape is the same in each run.
+A command runs with `w` as its directory, so that both runs see equal names, and finds its
+input files, if it has any, in `w/in` (build_inputs). The metadata is written by the
+tests' own encoder, not by addcow-img. Everything is seeded: a shape is the same in each run.
 """
 import os
 import random
@@ -182,7 +180,9 @@ def build_same(d):
             os.utime(path, (AHEAD, FIXED_TIME))
 
 
-def make_inputs(d):
+def build_inputs(d):
+    shutil.rmtree(d, ignore_errors=True)
+    os.makedirs(d)
     make_tree(d + "/tree")
     for seed, name, length in ((20, "small", 3000), (21, "odd", 12345), (22, "big", 1500000),
                                (23, "mib", 1 << 20)):
@@ -202,5 +202,3 @@ def build(name, d):
     SHAPES[name](d + "/disk")
     meta = d + "/disk/w/disk.add-cow"
     decode.flat(meta, d + "/plain/w/disk.add-cow")
-    for side in ("disk", "plain"):
-        make_inputs(d + "/" + side + "/w/in")
