@@ -200,12 +200,86 @@ static int join(struct acow_disk *disk, struct acow_msg *msg)
     return r;
 }
 
-static int go_alone(struct acow_disk *disk, struct acow_msg *msg)
+/*
+ * A run-time file that can at least be read. 1: *region is what is in it; 0: there is nothing to
+ * keep in it, or no such file.
+ */
+static int peek(struct acow_disk *disk, struct region **region, struct acow_msg *msg)
+{
+    struct stat st;
+    int r = disk->sys->open(disk->run_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+
+    *region = NULL;
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0)
+        return msg_set(msg, r, "%s: cannot read the run-time file: %s", disk->run_path, msg_why(r));
+    disk->run_fd = r;
+    r = disk->sys->fstat(disk->run_fd, &st);
+    if (r == 0)
+        r = runfile_check_trust(disk, &st, msg);
+    if (r == 0 && st.st_size >= REGION_HEAD) {
+        r = runfile_map_head(disk, PROT_READ, region);
+        if (r == 0)
+            r = runfile_judge(disk, *region, &st, msg);
+    }
+    if (r == 1 && (*region)->gen != REGION_DEAD)
+        return 1;
+    if (*region)
+        disk->sys->munmap(*region, REGION_HEAD);
+    close_run(disk);
+    return r < 0 ? r : 0;
+}
+
+/* 1: the run-time file that run_fd is may have pending bits. */
+static int has_bits(struct acow_disk *disk, const struct region *region)
+{
+    struct bits bits = { .pages = region->pages };
+    size_t len = bits_area(bits.pages);
+    void *map;
+    int r;
+
+    if (len == 0 || region->poison)
+        return 0;
+    r = disk->sys->mmap(len, PROT_READ, MAP_SHARED, disk->run_fd, REGION_HEAD, &map);
+    if (r < 0)
+        return r;
+    bits.pending = map;
+    r = bits_next_dirty(&bits, 0) < bits.pages;
+    disk->sys->munmap(map, len);
+    return r;
+}
+
+/*
+ * Nobody else has the disk open, so a run-time file was left by a program that was killed.
+ * `why` keeps this one from taking it over, and to pass it over would be to lose its writes.
+ */
+static int check_left_over(struct acow_disk *disk, int why, struct acow_msg *msg)
+{
+    struct region *region;
+    int r = peek(disk, &region, msg);
+
+    if (r <= 0)
+        return r;
+    r = has_bits(disk, region);
+    disk->sys->munmap(region, REGION_HEAD);
+    close_run(disk);
+    if (r == 1)
+        return msg_set(msg, why, "%s: cannot open for writing: %s holds writes of a program that was "
+                       "killed, and cannot be taken over: %s", disk->meta_path, disk->run_path,
+                       msg_why(why));
+    return r;
+}
+
+/* `why` there is no run-time file to take part in. */
+static int go_alone(struct acow_disk *disk, int why, struct acow_msg *msg)
 {
     struct region *region;
     uint64_t size;
     int r = claim_alone(disk, msg);
 
+    if (r == 0)
+        r = check_left_over(disk, why, msg);
     if (r < 0)
         return r;
     r = disk->sys->memfd("addcow-run");
@@ -247,33 +321,14 @@ static int look_at_nothing(struct acow_disk *disk)
 
 static int look(struct acow_disk *disk, struct acow_msg *msg)
 {
-    struct region *region = NULL;
-    struct stat st;
-    int usable = 0, r;
+    struct region *region;
+    int r;
 
     disk->role = ROLE_LOOKER;
-    r = disk->sys->open(disk->run_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
-    if (r == -ENOENT)
-        return look_at_nothing(disk);
+    r = peek(disk, &region, msg);
     if (r < 0)
-        return msg_set(msg, r, "%s: cannot read the run-time file: %s", disk->run_path, msg_why(r));
-    disk->run_fd = r;
-    r = disk->sys->fstat(disk->run_fd, &st);
-    if (r == 0)
-        r = runfile_check_trust(disk, &st, msg);
-    if (r == 0 && st.st_size >= REGION_HEAD) {
-        r = runfile_map_head(disk, PROT_READ, &region);
-        if (r == 0)
-            usable = runfile_judge(disk, region, &st, msg);
-    }
-    if (r == 0 && usable == 1 && region->gen != REGION_DEAD)
-        return region_map(disk, region, NULL);
-    if (region)
-        disk->sys->munmap(region, REGION_HEAD);
-    close_run(disk);
-    if (r == 0 && usable >= 0)
-        return look_at_nothing(disk);
-    return r < 0 ? r : usable;
+        return r;
+    return r == 1 ? region_map(disk, region, NULL) : look_at_nothing(disk);
 }
 
 bool region_appeared(struct acow_disk *disk)
@@ -332,7 +387,7 @@ static int attach(struct acow_disk *disk, struct acow_msg *msg)
                 disk->att->gen--;
             return r;
         }
-        return go_alone(disk, msg);
+        return go_alone(disk, r, msg);
     }
     if (r == -ELOOP)
         return msg_set(msg, r, "%s: is a symbolic link; the run-time file cannot be one",

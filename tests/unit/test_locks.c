@@ -186,6 +186,42 @@ Test(locks, child_of_alone_grows_the_disk, .init = begin, .fini = tmp_end)
     free(meta.data);
 }
 
+/*
+ * What a killed program left in a run-time file that cannot be taken over is not passed over:
+ * this one would read and write without it.
+ */
+Test(locks, alone_minds_what_was_left, .init = begin, .fini = tmp_end)
+{
+    struct peer writer = peer_start(&acow_sys_libc);
+    struct acow_disk *disk;
+
+    /* Nothing was. */
+    peer_open(&writer, ACOW_RDWR);
+    peer_kill(&writer);
+    check(file_len("d.add-cow.run") > 0);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    check_disk(disk, "nothing left");
+    must_close(disk);
+
+    writer = peer_start(&acow_sys_libc);
+    peer_open(&writer, ACOW_RDWR);
+    peer_write(&writer, 1000, 3000, 3);
+    peer_kill(&writer);
+    pattern(want + 1000, 1000, 3000, 3);
+    check(acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR, &disk, &msg) == -EACCES, "%s", msg.text);
+    check(strstr(msg.text, "d.add-cow.run"), "%s", msg.text);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDONLY);
+    check_disk(disk, "looked at");
+    must_close(disk);
+    disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
+    check_disk(disk, "taken over");
+    must_close(disk);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    check_disk(disk, "nothing left any more");
+    must_close(disk);
+    check_files();
+}
+
 /* ---- a reader that watches ------------------------------------------------- */
 
 Test(locks, watching_reader_sees_a_later_writer, .init = begin, .fini = tmp_end)
