@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -304,12 +305,12 @@ int64_t acow_size(struct acow_disk *disk)
     return r < 0 ? r : (int64_t)size;
 }
 
-int acow_open_image(struct acow_disk *disk, int open_flags)
+static int open_image_again(struct acow_disk *disk, const char *path, int flags)
 {
     struct stat st;
     int fd, r;
 
-    fd = disk->sys->open(disk->image_path, open_flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+    fd = disk->sys->open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
     if (fd < 0)
         return fd;
     r = disk->sys->fstat(fd, &st);
@@ -318,6 +319,19 @@ int acow_open_image(struct acow_disk *disk, int open_flags)
     if (r < 0) {
         disk->sys->close(fd);
         return r;
+    }
+    return fd;
+}
+
+/* Its name may be gone, or another file's by now: then by way of the descriptor. */
+int acow_open_image(struct acow_disk *disk, int open_flags)
+{
+    char path[40];
+    int fd = open_image_again(disk, disk->image_path, open_flags);
+
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ESTALE) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", disk->image_fd);
+        fd = open_image_again(disk, path, open_flags);
     }
     return fd;
 }
