@@ -140,8 +140,8 @@ static int join_trusted(struct acow_disk *disk, const struct stat *st, struct ac
     /* The claim on a file ends before its name does, or the next one's maker would be refused. */
     if (r != 0)
         claim_run_end(disk);
-    /* An open that fails leaves nothing behind. */
-    if (r < 0 && fresh)
+    /* An open that fails leaves nothing behind; a file in use that somebody emptied is not its. */
+    if (r < 0 && fresh && lock_held(disk->sys, disk->run_fd, F_WRLCK, REGION_LIVE) == 0)
         disk->sys->unlink(disk->run_path);
     return r;
 }

@@ -229,3 +229,30 @@ Test(hostile, backing_file_cut, .init = begin, .fini = tmp_end)
     reads_honestly("flushed");
     must_close(disk);
 }
+
+/* Who comes to a run-time file that was cut is refused, and leaves it to those who use it. */
+Test(hostile, run_time_file_cut, .init = begin, .fini = tmp_end)
+{
+    static const int64_t lens[] = { 20480, 16384, 100, 0 };
+    struct peer peer = peer_start(&sys);
+    struct acow_disk *other;
+
+    peer_open(&peer, ACOW_RDWR);
+    must_close(disk);
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        check(truncate("d.add-cow.run", lens[i]) == 0);
+        for (int flags = ACOW_RDONLY; flags <= ACOW_INSPECT; flags++) {
+            int r = acow_open(&sys, "d.add-cow", flags, &other, &msg);
+
+            /* Looking alone finds nothing in a file of no size. */
+            if (r == 0 && flags == ACOW_INSPECT && lens[i] < 16384) {
+                must_close(other);
+                continue;
+            }
+            check(r == -EIO, "%lld: %d %s", (long long)lens[i], r, msg.text);
+            check(strstr(msg.text, "d.add-cow.run"), "%s", msg.text);
+        }
+        check(file_len("d.add-cow.run") == lens[i]);
+    }
+    peer_kill(&peer);
+}
