@@ -141,6 +141,22 @@ static int commit_round(struct acow_disk *disk, struct att *att, uint64_t *page,
     return 0;
 }
 
+/* Cut by somebody: its bits are lost, and to write more would make a file without a header of it. */
+static int check_meta(struct acow_disk *disk, const struct att *att)
+{
+    uint64_t len = __atomic_load_n(&att->region->meta_len, __ATOMIC_ACQUIRE);
+    struct stat st;
+    int r = disk->sys->fstat(disk->meta_fd, &st);
+
+    if (r == 0 && (uint64_t)st.st_size < len) {
+        msg_log(disk->sys, "%s: has been cut to %llu bytes while it was open: nothing more can be "
+                "made safe; restore it from a copy", disk->meta_path,
+                (unsigned long long)st.st_size);
+        r = -EIO;
+    }
+    return r;
+}
+
 static int commit_locked(struct acow_disk *disk, struct att *att)
 {
     struct note one, *notes = &one;
@@ -148,6 +164,9 @@ static int commit_locked(struct acow_disk *disk, struct att *att)
     uint64_t page = 0;
     int r;
 
+    r = check_meta(disk, att);
+    if (r < 0)
+        return r;
     for (; max < ROUND_PAGES && (page = bits_next_dirty(&att->bits, page)) < att->bits.pages; page++)
         max++;
     if (max > 1)

@@ -230,6 +230,23 @@ Test(hostile, backing_file_cut, .init = begin, .fini = tmp_end)
     must_close(disk);
 }
 
+/*
+ * The bits are gone, in the file as in the mapping, and a flush could only make a file of
+ * zeros of it, which looks the less like what has happened.
+ */
+Test(hostile, metadata_file_cut, .init = begin, .fini = tmp_end)
+{
+    write_tag(200 * KIB, 3000, 3);
+    check(truncate("d.add-cow", 100) == 0);
+    check(acow_flush(disk) == -EIO);
+    check(strstr(said, "d.add-cow: ") && strstr(said, "100 bytes"), "%s", said);
+    check(file_len("d.add-cow") == 100);
+    check(acow_flush(disk) == -EIO);
+    check(acow_close(disk, &msg) == -EIO);
+    check(strstr(msg.text, "d.add-cow"), "%s", msg.text);
+    check(file_len("d.add-cow") == 100);
+}
+
 /* Who comes to a run-time file that was cut is refused, and leaves it to those who use it. */
 Test(hostile, run_time_file_cut, .init = begin, .fini = tmp_end)
 {
