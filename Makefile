@@ -108,13 +108,14 @@ $(BUILD)/have-libunwind:
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := boot e2e crosscheck selftest watch badinput unit tool-unit tool-cli wrapper layers symbols
+parts := boot e2e crosscheck selftest hostile watch badinput unit tool-unit tool-cli wrapper layers symbols
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e := $(PYTHON) tests/e2e/harness.py
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
 run_selftest := tests/e2e/selftests.sh
 run_watch := $(PYTHON) tests/e2e/watch.py
 run_badinput := $(PYTHON) tests/e2e/badinput.py
+run_hostile := $(PYTHON) tests/e2e/hostile.py
 run_unit := $(unit) --verbose
 run_tool-unit := $(tool_unit) --verbose
 run_tool-cli := tests/tool/test_tool.sh
@@ -138,6 +139,7 @@ check-crosscheck: all ## … random operations against an independent decoder
 check-selftest: all ## … that the two above see what they should
 check-watch: all ## … tracing, summaries, messages, and what is durable when
 check-badinput: all ## … hostile and broken input
+check-hostile: all ## … files that change under programs, and odd places
 check-unit: $(unit) ## … the engine's unit tests
 check-tool: check-tool-unit check-tool-cli ## … addcow-img
 check-tool-unit: $(tool_unit)

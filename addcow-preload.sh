@@ -318,6 +318,8 @@ fi
 
 find_library
 read_library
+[ -e /proc/self/fd ] || die 126 'there is no /proc/self/fd, which disks need' \
+    '(mount /proc: mount -t proc proc /proc)'
 depth=0
 find_program "$1"
 program=$found

@@ -158,9 +158,15 @@ static int open_disk(struct ofd *ofd, const char *path, int flags)
 
 int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
 {
-    struct ofd *ofd = new_ofd();
+    struct ofd *ofd;
     int memfd = -1, r;
 
+    if (access("/proc/self/fd", F_OK) < 0) {
+        report("%s: cannot open: there is no /proc/self/fd (mount /proc: mount -t proc proc /proc)",
+               path);
+        return -EOPNOTSUPP;
+    }
+    ofd = new_ofd();
     if (!ofd)
         return -ENOMEM;
     r = strlen(path) < sizeof(ofd->state->path) ? open_disk(ofd, path, flags) : -ENAMETOOLONG;

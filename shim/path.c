@@ -45,6 +45,13 @@ static bool follow_fd_path(const char *path, char real[PATH_LEN])
     return acow_name_is_disk(link);
 }
 
+static bool has_content(int dir, const char *path)
+{
+    struct stat st;
+
+    return REAL(fstatat)(dir, path, &st, 0) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+}
+
 static bool resolve(int dir, const char *path, bool follow, char real[PATH_LEN])
 {
     char full[PATH_LEN + 64];
@@ -56,22 +63,20 @@ static bool resolve(int dir, const char *path, bool follow, char real[PATH_LEN])
             return false;
         name = full;
     }
-    if (!follow && (REAL(lstat)(name, &st) < 0 || S_ISLNK(st.st_mode)))
+    if (!follow && (REAL(fstatat)(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISLNK(st.st_mode)))
         return false;
-    if (realpath(name, real))
-        return true;
-    /* There, and not to be resolved: opening it as it stands fails, which is better than
-     * to pass the metadata file through. */
-    if (strlen(name) >= PATH_LEN || REAL(stat)(name, &st) < 0)
+    if (!has_content(dir, path))
         return false;
-    strcpy(real, name);
+    /* There, and not to be resolved (a deep path, or no /proc): opening it as it stands fails,
+     * which is better than to pass the metadata file through. */
+    if (!realpath(name, real))
+        strcpy(real, strlen(name) < PATH_LEN ? name : "");
     return true;
 }
 
 bool path_is_disk(int dir, const char *path, bool follow, char real[PATH_LEN])
 {
     int saved = errno;
-    struct stat st;
     bool found = false;
 
     if (!path)
@@ -79,9 +84,7 @@ bool path_is_disk(int dir, const char *path, bool follow, char real[PATH_LEN])
     if (acow_name_is_disk(path))
         found = resolve(dir, path, follow, real);
     else if (__builtin_expect(is_fd_path(path), 0) && follow)
-        found = follow_fd_path(path, real);
-    if (found)
-        found = REAL(stat)(real, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+        found = follow_fd_path(path, real) && has_content(AT_FDCWD, real);
     errno = saved;
     return found;
 }

@@ -59,8 +59,12 @@ static void adopt_all(void)
     long n;
     int dir = REAL(open)("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (dir < 0)
+    if (dir < 0) {
+        /* What is inherited cannot be told from other files, and would be passed through. */
+        report("/proc/self/fd: cannot be read: %s: a disk that was inherited is not seen "
+               "(is /proc mounted?)", strerrordesc_np(errno));
         return;
+    }
     while ((n = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
         for (long at = 0; at < n; at += entry->d_reclen) {
             struct ofd *ofd;
