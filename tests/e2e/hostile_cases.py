@@ -462,6 +462,7 @@ def needs_mounts():
 
 def all_cases():
     """(name, case, what it needs that is not there)"""
+    import hostile_names
     privileged = needs_mounts()
     for case in (image_replaced, image_unlinked, backing_replaced, image_cut, backing_cut,
                  metadata_replaced, metadata_replaced_after_a_kill, metadata_unlinked, metadata_cut,
@@ -473,3 +474,4 @@ def all_cases():
     for case in (left_over_that_cannot_be_taken, no_proc, no_shared_memory, read_only_directory,
                  read_only_everything):
         yield case.__name__.replace("_", "-"), case, privileged
+    yield from hostile_names.all_cases(privileged)
