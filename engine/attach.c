@@ -36,18 +36,34 @@ static void close_run(struct acow_disk *disk)
     disk->run_fd = -1;
 }
 
+/* 1: run_fd, which `here` then describes, is what the path names; 0: no longer. */
+static int is_current(struct acow_disk *disk, struct stat *here)
+{
+    struct stat there;
+    int r = disk->sys->fstat(disk->run_fd, here);
+
+    if (r == 0)
+        r = disk->sys->stat(disk->run_path, &there);
+    if (r < 0)
+        return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+    return here->st_dev == there.st_dev && here->st_ino == there.st_ino;
+}
+
 /*
  * Nothing in the run-time file is worth keeping, and nobody is alive in it. It is
  * not made anew in place, because somebody may be looking at it. 1: to be begun again.
  */
 static int discard(struct acow_disk *disk, struct region *region)
 {
+    struct stat st;
     int r;
 
     if (region && runfile_is_region(region))
         __atomic_store_n(&region->gen, REGION_DEAD, __ATOMIC_RELEASE);
     claim_run_end(disk);
-    r = disk->sys->unlink(disk->run_path);
+    r = is_current(disk, &st);
+    if (r == 1)
+        r = disk->sys->unlink(disk->run_path);
     return r < 0 ? r : 1;
 }
 
@@ -108,7 +124,7 @@ static int join_region(struct acow_disk *disk, const struct stat *st, struct aco
         return r;
     usable = look_inside(disk, st, &region, &alive, msg);
     if (usable == 1)
-        r = alive ? runfile_join_live(disk, region) : runfile_take_over(disk, region, size);
+        r = alive ? runfile_join_live(disk, region, msg) : runfile_take_over(disk, region, size);
     else if (usable < 0)
         r = usable;
     else if (st->st_size == 0)
@@ -146,21 +162,24 @@ static int join_trusted(struct acow_disk *disk, const struct stat *st, struct ac
     return r;
 }
 
-/* 1: run_fd, which `here` then describes, is what the path names; 0: no longer. */
-static int is_current(struct acow_disk *disk, struct stat *here)
+/* True if the last one that took part has closed it for good. */
+static bool is_closed(struct acow_disk *disk, const struct stat *st)
 {
-    struct stat there;
-    int r = disk->sys->fstat(disk->run_fd, here);
+    struct region *region;
+    bool closed;
 
-    if (r == 0)
-        r = disk->sys->stat(disk->run_path, &there);
-    if (r < 0)
-        return r == -ENOENT ? 0 : r;
-    return here->st_dev == there.st_dev && here->st_ino == there.st_ino;
+    if (st->st_size < REGION_HEAD || runfile_map_head(disk, PROT_READ, &region) < 0)
+        return true;
+    closed = __atomic_load_n(&region->gen, __ATOMIC_ACQUIRE) == REGION_DEAD;
+    disk->sys->munmap(region, REGION_HEAD);
+    return closed;
 }
 
-/* 1: to be begun again. */
-static int join_opened(struct acow_disk *disk, struct acow_msg *msg)
+/*
+ * 1: to be begun again. A file that was inherited is joined whatever its name has become, as long
+ * as somebody may have bits in it.
+ */
+static int join_opened(struct acow_disk *disk, bool inherited, struct acow_msg *msg)
 {
     struct stat st;
     int r = wait_attach(disk);
@@ -168,6 +187,8 @@ static int join_opened(struct acow_disk *disk, struct acow_msg *msg)
     if (r < 0)
         return r;
     r = is_current(disk, &st);
+    if (r == 0 && inherited && !is_closed(disk, &st))
+        r = 1;
     if (r == 1) {
         r = runfile_check_trust(disk, &st, msg);
         if (r == 0)
@@ -182,16 +203,20 @@ static int join_opened(struct acow_disk *disk, struct acow_msg *msg)
 
 static int join(struct acow_disk *disk, struct acow_msg *msg)
 {
+    bool inherited = disk->run_fd >= 0;
     int r;
 
     disk->role = ROLE_MEMBER;
     do {
-        r = disk->sys->open(disk->run_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-                            0600);
-        if (r < 0)
-            break;
-        disk->run_fd = r;
-        r = join_opened(disk, msg);
+        if (!inherited) {
+            r = disk->sys->open(disk->run_path,
+                                O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+            if (r < 0)
+                break;
+            disk->run_fd = r;
+        }
+        r = join_opened(disk, inherited, msg);
+        inherited = false;
         if (r != 0)
             close_run(disk);
     } while (r > 0);
@@ -342,34 +367,32 @@ bool region_appeared(struct acow_disk *disk)
 
 /*
  * A fork's child has its parent's open file descriptions, and with them the parent's locks, which
- * end when the parent says so. It gets its own; where the metadata file can no longer be opened it
- * keeps that of its parent, and then only the check for a second run-time file is weaker.
+ * end when the parent says so. It gets its own of the same files. Where it cannot have the metadata
+ * file so, it keeps that of its parent, and only the check for a second run-time file is weaker.
  */
 static void leave_parents(struct acow_disk *disk)
 {
-    struct stat st;
-    int fd = disk->sys->open(disk->real_path, (disk->writable ? O_RDWR : O_RDONLY) | O_NONBLOCK
-                             | O_NOCTTY | O_CLOEXEC, 0);
+    int meta = disk_reopen(disk->sys, disk->meta_fd, disk->writable ? O_RDWR : O_RDONLY);
+    int run = disk_reopen(disk->sys, disk->run_fd, O_RDWR);
 
-    disk->forked = false;
-    if (fd < 0)
-        return;
-    if (disk->sys->fstat(fd, &st) < 0 || st.st_dev != disk->meta_dev
-        || st.st_ino != disk->meta_ino) {
-        disk->sys->close(fd);
-        return;
+    if (meta >= 0) {
+        disk->sys->close(disk->meta_fd);
+        disk->meta_fd = meta;
     }
-    disk->sys->close(disk->meta_fd);
-    disk->meta_fd = fd;
+    close_run(disk);
+    if (run >= 0)
+        disk->run_fd = run;
+    disk->forked = false;
 }
 
 static int attach(struct acow_disk *disk, struct acow_msg *msg)
 {
     int r;
 
-    close_run(disk);
     if (disk->forked)
         leave_parents(disk);
+    else
+        close_run(disk);
     if (!(disk->flags & ACOW_INSPECT)) {
         r = claim_disk(disk, msg);
         if (r < 0)

@@ -135,6 +135,8 @@ static int open_backing(struct acow_disk *disk, struct chain *chain, struct acow
                             (disk->flags & ACOW_INSPECT) | DISK_BACKING_USE, chain, &disk->backing,
                             msg);
         size = r < 0 ? r : acow_size(disk->backing);
+        st.st_dev = r < 0 ? 0 : disk->backing->meta_dev;
+        st.st_ino = r < 0 ? 0 : disk->backing->meta_ino;
     } else {
         r = disk_open_plain(disk->sys, disk->backing_path, O_RDONLY, true, "backing file", &st, msg);
         if (r < 0)
@@ -149,6 +151,8 @@ static int open_backing(struct acow_disk *disk, struct chain *chain, struct acow
         return r < 0 ? r : msg_set(msg, (int)size, "%s: cannot tell its size: %s",
                                    disk->backing_path, msg_why((int)size));
     disk->backing_size = (uint64_t)size;
+    disk->backing_dev = st.st_dev;
+    disk->backing_ino = st.st_ino;
     return 0;
 }
 
@@ -305,6 +309,14 @@ int64_t acow_size(struct acow_disk *disk)
     return r < 0 ? r : (int64_t)size;
 }
 
+int disk_reopen(const struct acow_sys *sys, int fd, int flags)
+{
+    char path[40];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return sys->open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+}
+
 static int open_image_again(struct acow_disk *disk, const char *path, int flags)
 {
     struct stat st;
@@ -326,13 +338,10 @@ static int open_image_again(struct acow_disk *disk, const char *path, int flags)
 /* Its name may be gone, or another file's by now: then by way of the descriptor. */
 int acow_open_image(struct acow_disk *disk, int open_flags)
 {
-    char path[40];
     int fd = open_image_again(disk, disk->image_path, open_flags);
 
-    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ESTALE) {
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", disk->image_fd);
-        fd = open_image_again(disk, path, open_flags);
-    }
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ESTALE)
+        fd = disk_reopen(disk->sys, disk->image_fd, open_flags);
     return fd;
 }
 

@@ -38,7 +38,7 @@ struct acow_disk {
     char *real_path;            /* the same without links */
     char *run_path, *image_path, *backing_path;
     char *image_name, *backing_name;
-    uint64_t meta_dev, meta_ino, image_dev, image_ino;
+    uint64_t meta_dev, meta_ino, image_dev, image_ino, backing_dev, backing_ino;
 
     struct acow_counters counters;
 };
@@ -55,6 +55,9 @@ int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, str
  */
 int disk_open_plain(const struct acow_sys *sys, const char *path, int flags, bool device_too,
                     const char *what, struct stat *st, struct acow_msg *msg);
+
+/* The file that fd is by another description, whatever its name has become; open(2) flags. (disk.c) */
+int disk_reopen(const struct acow_sys *sys, int fd, int flags);
 
 static inline uint64_t disk_size(const struct att *att)
 {

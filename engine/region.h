@@ -30,7 +30,12 @@ struct region {
     uint32_t abi;
     uint32_t poison;                   /* an fsync of the image failed (I6) */
     char boot_id[40];
-    uint64_t meta_dev, meta_ino, image_dev, image_ino;
+    struct region_files {
+        uint64_t meta_dev, meta_ino, image_dev, image_ino;
+        /* Inode numbers are used again; the times at which files were made are not. */
+        int64_t meta_birth, image_birth;
+    } files;
+    uint64_t backing_dev, backing_ino;
 
     /* Read on every call. A change of `gen` tells: look at the mappings again. */
     uint64_t gen __attribute__((aligned(64)));

@@ -60,15 +60,23 @@ int runfile_check_trust(struct acow_disk *disk, const struct stat *st, struct ac
     return 0;
 }
 
-static bool same_files(struct acow_disk *disk, const struct region *region)
+static int files_of(struct acow_disk *disk, struct region_files *out)
 {
-    return region->meta_dev == disk->meta_dev && region->meta_ino == disk->meta_ino
-           && region->image_dev == disk->image_dev && region->image_ino == disk->image_ino;
+    int r;
+
+    memset(out, 0, sizeof(*out));
+    out->meta_dev = disk->meta_dev;
+    out->meta_ino = disk->meta_ino;
+    out->image_dev = disk->image_dev;
+    out->image_ino = disk->image_ino;
+    r = disk->sys->birth(disk->meta_fd, &out->meta_birth);
+    return r < 0 ? r : disk->sys->birth(disk->image_fd, &out->image_birth);
 }
 
 int runfile_judge(struct acow_disk *disk, const struct region *region, const struct stat *st,
                  struct acow_msg *msg)
 {
+    struct region_files files;
     char boot_id[40];
     int r;
 
@@ -82,7 +90,10 @@ int runfile_judge(struct acow_disk *disk, const struct region *region, const str
     if (region->abi != REGION_ABI)
         return msg_set(msg, -EBUSY, "%s: made by an addcow of another version or architecture; "
                        "close the programs that use the disk", disk->run_path);
-    if (!same_files(disk, region))
+    r = files_of(disk, &files);
+    if (r < 0)
+        return r;
+    if (memcmp(&files, &region->files, sizeof(files)) != 0)
         return msg_set(msg, -ESTALE, "%s: belongs to other files than %s and its image (copied or "
                        "replaced?); if no program uses the disk, remove it", disk->run_path,
                        disk->meta_path);
@@ -127,13 +138,13 @@ int runfile_make(struct acow_disk *disk, struct region **out, uint64_t size,
         return r;
     region = map;
     region->abi = REGION_ABI;
-    region->meta_dev = disk->meta_dev;
-    region->meta_ino = disk->meta_ino;
-    region->image_dev = disk->image_dev;
-    region->image_ino = disk->image_ino;
+    region->backing_dev = disk->backing_dev;
+    region->backing_ino = disk->backing_ino;
     region->gen = 1;
     region->size = size;
-    r = read_boot_id(disk, region->boot_id, msg);
+    r = files_of(disk, &region->files);
+    if (r == 0)
+        r = read_boot_id(disk, region->boot_id, msg);
     if (r == 0)
         r = init_mutexes(region);
     if (r == 0)
@@ -153,6 +164,8 @@ int runfile_take_over(struct acow_disk *disk, struct region *region, uint64_t si
 
     memset(region->holders, 0, sizeof(region->holders));
     r = init_mutexes(region);
+    region->backing_dev = disk->backing_dev;
+    region->backing_ino = disk->backing_ino;
     region->size = size;
     region->meta_len = 0;
     if (r == 0)
@@ -161,10 +174,15 @@ int runfile_take_over(struct acow_disk *disk, struct region *region, uint64_t si
     return r;
 }
 
-int runfile_join_live(struct acow_disk *disk, struct region *region)
+int runfile_join_live(struct acow_disk *disk, struct region *region, struct acow_msg *msg)
 {
-    int r = region_lock(disk, &region->size_lock);
+    int r;
 
+    if (region->backing_dev != disk->backing_dev || region->backing_ino != disk->backing_ino)
+        return msg_set(msg, -ESTALE, "%s: has been replaced while it is in use as the backing file of "
+                       "%s; close the programs that use that disk", disk->backing_path
+                       ? disk->backing_path : "the backing file", disk->meta_path);
+    r = region_lock(disk, &region->size_lock);
     if (r < 0)
         return r;
     if (r > 0) {

@@ -27,7 +27,7 @@ int runfile_make(struct acow_disk *disk, struct region **out, uint64_t size, str
 int runfile_take_over(struct acow_disk *disk, struct region *region, uint64_t size);
 
 /* Others are: room for what this one brings (a writer, the metadata file's length). */
-int runfile_join_live(struct acow_disk *disk, struct region *region);
+int runfile_join_live(struct acow_disk *disk, struct region *region, struct acow_msg *msg);
 
 /* This process among the holders that messages name. */
 void runfile_sign_in(struct acow_disk *disk, struct region *region);

@@ -35,6 +35,8 @@ struct acow_sys {
     int64_t (*lseek)(int fd, int64_t off, int whence);
     int (*fstat)(int fd, struct stat *st);
     int (*stat)(const char *path, struct stat *st);
+    /* When the file was made, nanoseconds since 1970; 0 where its filesystem does not know. */
+    int (*birth)(int fd, int64_t *out);
     int (*fchmod)(int fd, unsigned mode);
     int (*fchown)(int fd, unsigned uid, unsigned gid);
     /* F_OFD_SETLK, F_OFD_SETLKW, F_OFD_GETLK */

@@ -97,6 +97,16 @@ static int sys_stat(const char *path, struct stat *st)
     return RESULT(REAL(stat)(path, st));
 }
 
+static int sys_birth(int fd, int64_t *out)
+{
+    struct statx stx;
+    int r = RESULT(REAL(statx)(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx));
+
+    *out = r == 0 && stx.stx_mask & STATX_BTIME
+        ? stx.stx_btime.tv_sec * 1000000000ll + stx.stx_btime.tv_nsec : 0;
+    return r;
+}
+
 static int sys_fchmod(int fd, unsigned mode)
 {
     return RESULT(REAL(fchmod)(fd, mode));
@@ -170,7 +180,7 @@ const struct acow_sys sys_real = {
     .open = sys_open, .close = sys_close, .pread = sys_pread, .preadv = sys_preadv,
     .pwrite = sys_pwrite, .pwritev = sys_pwritev, .fdatasync = sys_fdatasync,
     .ftruncate = sys_ftruncate, .fallocate = sys_fallocate, .lseek = sys_lseek, .fstat = sys_fstat,
-    .stat = sys_stat, .fchmod = sys_fchmod, .fchown = sys_fchown, .lock = sys_lock,
+    .stat = sys_stat, .birth = sys_birth, .fchmod = sys_fchmod, .fchown = sys_fchown, .lock = sys_lock,
     .memfd = sys_memfd, .unlink = sys_unlink, .link = sys_link, .rename = sys_rename,
     .realpath = sys_realpath, .list = sys_list, .mmap = sys_mmap, .munmap = sys_munmap, .log = report_line,
 };

@@ -14,7 +14,7 @@
 
 static const char *const op_names[] = {
     "open", "close", "pread", "preadv", "pwrite", "pwritev", "fdatasync", "ftruncate", "fallocate",
-    "lseek", "fstat", "stat", "fchmod", "fchown", "lock", "memfd", "unlink", "link", "rename",
+    "lseek", "fstat", "stat", "birth", "fchmod", "fchown", "lock", "memfd", "unlink", "link", "rename",
     "realpath", "list", "mmap", "munmap",
 };
 
@@ -216,6 +216,13 @@ static int hooked_stat(const char *path, struct stat *st)
     return (int)MAKE(call, acow_sys_libc.stat(path, st));
 }
 
+static int hooked_birth(int fd, int64_t *out)
+{
+    struct sys_call call = on_fd(SYS_BIRTH, fd);
+
+    return (int)MAKE(call, acow_sys_libc.birth(fd, out));
+}
+
 static int hooked_fchmod(int fd, unsigned mode)
 {
     struct sys_call call = on_fd(SYS_FCHMOD, fd);
@@ -284,7 +291,8 @@ const struct acow_sys sys_hooked = {
     .open = hooked_open, .close = hooked_close, .pread = hooked_pread, .preadv = hooked_preadv,
     .pwrite = hooked_pwrite, .pwritev = hooked_pwritev, .fdatasync = hooked_fdatasync,
     .ftruncate = hooked_ftruncate, .fallocate = hooked_fallocate, .lseek = hooked_lseek,
-    .fstat = hooked_fstat, .stat = hooked_stat, .fchmod = hooked_fchmod, .fchown = hooked_fchown,
+    .fstat = hooked_fstat, .stat = hooked_stat, .birth = hooked_birth,
+    .fchmod = hooked_fchmod, .fchown = hooked_fchown,
     .lock = hooked_lock, .memfd = hooked_memfd, .unlink = hooked_unlink, .link = hooked_link,
     .rename = hooked_rename, .realpath = hooked_realpath, .list = hooked_list, .mmap = hooked_mmap,
     .munmap = hooked_munmap, .log = NULL,
