@@ -369,6 +369,19 @@ void ofd_ref(struct ofd *ofd)
     __atomic_fetch_add(&ofd->refs, 1, __ATOMIC_ACQ_REL);
 }
 
+/* A thread that forks meanwhile writes into every state that it finds. */
+static void unmap_state(struct ofd *ofd)
+{
+    struct ofd_state *state;
+
+    pthread_mutex_lock(&lock);
+    state = ofd->state;
+    ofd->state = MAP_FAILED;
+    pthread_mutex_unlock(&lock);
+    if (state != MAP_FAILED)
+        munmap(state, OFD_STATE_LEN);
+}
+
 static int end(struct ofd *ofd)
 {
     int r = 0;
@@ -377,8 +390,7 @@ static int end(struct ofd *ofd)
         sys_real.close(ofd->image_fd);
     if (ofd->disk)
         r = disks_put(ofd->disk);
-    if (ofd->state != MAP_FAILED)
-        munmap(ofd->state, OFD_STATE_LEN);
+    unmap_state(ofd);
     ofd->image_fd = -1;
     ofd->disk = NULL;
     ofd->engine = NULL;

@@ -98,7 +98,7 @@ STDIO = ("read getc fgets seek ungetc setvbuf fdopen rplus* update* append* aplu
          "wtrunc* printf* dprintf* memory large eof dup* threads* exit* wide lock open_modes*")
 FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx locks* overlap* "
       "tmpname signals errno_kept* direct*")
-PROC = "cloexec vfork* spawn* scan_close exec_fds"
+PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
 LATER = (
     ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
     ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "

@@ -3,7 +3,9 @@
  * vfork, posix_spawn, loops that close everything. `proc_ops MODE FILE`.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -131,9 +133,42 @@ static void do_exec_fds(const char *path)
            (char *)NULL);
 }
 
+static bool forked;             /* atomic */
+
+static void *open_and_close(void *path)
+{
+    while (!__atomic_load_n(&forked, __ATOMIC_RELAXED))
+        close(must_open(path, O_RDONLY));
+    return NULL;
+}
+
+/* Descriptors that come and go in other threads while one forks. */
+static void do_fork_threads(const char *path)
+{
+    pthread_t threads[2];
+    int fd = must_open(path, O_RDONLY), bad = 0;
+
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, open_and_close, (void *)path);
+    for (int i = 0; i < 1000; i++) {
+        int status;
+        pid_t pid = fork();
+
+        if (pid == 0)
+            _exit(i % 20 == 0 && pread(fd, buf, 1000, 100) != 1000);
+        waitpid(pid, &status, 0);
+        bad += status != 0;
+    }
+    __atomic_store_n(&forked, true, __ATOMIC_RELAXED);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    said("bad children", bad);
+}
+
 static const struct mode modes[] = {
     { "cloexec", do_cloexec }, { "vfork", do_vfork }, { "spawn", do_spawn },
     { "spawn_open", do_spawn_open }, { "scan_close", do_scan_close }, { "exec_fds", do_exec_fds },
+    { "fork_threads", do_fork_threads },
 };
 
 int main(int argc, char **argv)
