@@ -84,7 +84,7 @@ int acow_park(struct acow_disk *disk);
 /*
  * To be called in the child of a fork, before any other call on `disk` there.
  * The child then takes part in the run-time state under its own name at its
- * first call. No system calls.
+ * first call. It lets go of its parent's share at once, since locks hang on that.
  */
 void acow_after_fork(struct acow_disk *disk);
 

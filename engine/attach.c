@@ -366,22 +366,18 @@ bool region_appeared(struct acow_disk *disk)
 }
 
 /*
- * A fork's child has its parent's open file descriptions, and with them the parent's locks, which
- * end when the parent says so. It gets its own of the same files. Where it cannot have the metadata
- * file so, it keeps that of its parent, and only the check for a second run-time file is weaker.
+ * A fork's child has its parent's description of the metadata file, and with it the parent's locks,
+ * which end when the parent says so. It gets its own; where it cannot, it keeps that of its
+ * parent, and only the check for a second run-time file is weaker.
  */
 static void leave_parents(struct acow_disk *disk)
 {
     int meta = disk_reopen(disk->sys, disk->meta_fd, disk->writable ? O_RDWR : O_RDONLY);
-    int run = disk_reopen(disk->sys, disk->run_fd, O_RDWR);
 
     if (meta >= 0) {
         disk->sys->close(disk->meta_fd);
         disk->meta_fd = meta;
     }
-    close_run(disk);
-    if (run >= 0)
-        disk->run_fd = run;
     disk->forked = false;
 }
 

@@ -261,16 +261,40 @@ int acow_park(struct acow_disk *disk)
     return r;
 }
 
+int disk_reopen(const struct acow_sys *sys, int fd, int flags)
+{
+    char path[40];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return sys->open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+}
+
+/*
+ * The locks that say that the parent takes part are its open file description's, and
+ * last as long as a child has that, be it only by a mapping. A child that does nothing
+ * must not keep the lock of a parent that is killed in the middle of attaching. It gets a
+ * description of its own of the same file, since the file's name may be gone when it is used.
+ */
+static void drop_parents_region(struct acow_disk *disk)
+{
+    int own = disk->run_fd >= 0 ? disk_reopen(disk->sys, disk->run_fd, O_RDWR) : -1;
+
+    region_unmap(disk);
+    if (disk->run_fd >= 0)
+        disk->sys->close(disk->run_fd);
+    disk->run_fd = own >= 0 ? own : -1;
+    disk->run_key = 0;
+    disk->role = ROLE_NONE;
+    disk->att = &disk->stale;
+    disk->forked = true;
+}
+
 void acow_after_fork(struct acow_disk *disk)
 {
     init_locks(disk);
     /* A region in memory is shared over fork, and its locks with it; a looker has none. */
-    if (disk->role == ROLE_MEMBER) {
-        disk->role = ROLE_NONE;
-        disk->att = &disk->stale;
-        disk->forked = true;
-        disk->run_key = 0;
-    }
+    if (disk->role == ROLE_MEMBER || disk->forked)
+        drop_parents_region(disk);
     if (disk->backing)
         acow_after_fork(disk->backing);
 }
@@ -307,14 +331,6 @@ int64_t acow_size(struct acow_disk *disk)
     int r = disk_enter(disk, &att, &size);
 
     return r < 0 ? r : (int64_t)size;
-}
-
-int disk_reopen(const struct acow_sys *sys, int fd, int flags)
-{
-    char path[40];
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return sys->open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
 }
 
 static int open_image_again(struct acow_disk *disk, const char *path, int flags)
