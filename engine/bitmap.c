@@ -58,10 +58,11 @@ void bits_set_pending(const struct bits *bits, uint64_t first, uint64_t count)
             here = count;
         missing = bits_mask(first, here) & ~bits_word(bits, word);
         if (missing) {
-            __atomic_fetch_or(&bits_page(bits, page)[word % BITS_PAGE_WORDS], htole64(missing),
-                              __ATOMIC_RELEASE);
+            /* In this order, or the bits of one that is killed here would show up later. */
             if (bits_state(bits, page) != PAGE_DIRTY)
                 __atomic_store_n(bits_summary(bits, page), PAGE_DIRTY, __ATOMIC_RELEASE);
+            __atomic_fetch_or(&bits_page(bits, page)[word % BITS_PAGE_WORDS], htole64(missing),
+                              __ATOMIC_RELEASE);
         }
         first += here;
         count -= here;

@@ -4,6 +4,7 @@
  */
 #include <signal.h>
 
+#include "bitmap.h"
 #include "sys_hook.h"
 
 #define SIZE (1 * MIB)
@@ -61,4 +62,31 @@ Test(between, idle_child_of_a_killed_closer, .init = begin, .fini = tmp_end, .ti
     must_write(disk, "other", 5, 1000);
     close(gate[1]);
     must_close(disk);
+}
+
+/* ---- bits ------------------------------------------------------------------ */
+
+/* Dies where it says that the page has bits: the summary is not to be written. */
+static int set_and_die(void *arg)
+{
+    const struct bits *bits = arg;
+
+    signal(SIGSEGV, SIG_DFL);
+    check(mprotect(bits->pending, BITS_PAGE, PROT_READ) == 0);
+    bits_set_pending(bits, 5, 1);
+    return 0;
+}
+
+/* What a killed process wrote is there, or not; it does not appear later, by another's write. */
+Test(between, bit_of_a_killed_writer)
+{
+    struct bits bits = { .pending = shared_memory(bits_area(1)), .pages = 1 };
+    bool set;
+
+    *bits_summary(&bits, 0) = PAGE_CLEAN;
+    check(in_child(set_and_die, &bits) == 256 + SIGSEGV);
+    set = bits_all_set(&bits, 5, 1);
+    bits_set_pending(&bits, 9, 1);
+    check(bits_all_set(&bits, 5, 1) == set);
+    check(bits_all_set(&bits, 9, 1));
 }
