@@ -198,7 +198,8 @@ Test(calls, after_fork_lets_go, .init = make_chain, .fini = tmp_end)
     disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
     calls_begin();
     acow_after_fork(disk);
-    calls_expect("munmap ; munmap ; munmap ; close d.add-cow.run");
+    check(strncmp(calls(), "open ", 5) == 0, "%s", calls());
+    check(strstr(calls(), " rw; munmap ; munmap ; munmap ; close d.add-cow.run"), "%s", calls());
     must_close(disk);
 }
 
