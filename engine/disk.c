@@ -69,7 +69,7 @@ static int read_header(struct acow_disk *disk, struct format_header *header, str
     return 0;
 }
 
-static int open_meta(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg)
+int disk_open_meta(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg)
 {
     struct format_header header;
     struct stat st;
@@ -102,7 +102,7 @@ static int open_meta(struct acow_disk *disk, struct chain *chain, struct acow_ms
     return 0;
 }
 
-static int open_image(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg)
+int disk_open_image(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg)
 {
     struct stat st;
     int r;
@@ -122,41 +122,54 @@ static int open_image(struct acow_disk *disk, struct chain *chain, struct acow_m
     return chain_add(chain, &st, CHAIN_IMAGE, disk->image_path, msg);
 }
 
-static int open_backing(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg)
+/* The size of what was opened as the backing file, or what went wrong with that. */
+static int set_backing_size(struct acow_disk *disk, int64_t size, struct acow_msg *msg)
+{
+    if (size < 0)
+        return msg_set(msg, (int)size, "%s: cannot tell its size: %s", disk->backing_path,
+                       msg_why((int)size));
+    disk->backing_size = (uint64_t)size;
+    return 0;
+}
+
+int disk_open_raw_backing(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg)
 {
     struct stat st;
-    int64_t size;
+    int r = disk_open_plain(disk->sys, disk->backing_path, O_RDONLY, true, "backing file", &st,
+                            msg);
+
+    if (r < 0)
+        return r;
+    disk->backing_fd = r;
+    disk->backing_dev = st.st_dev;
+    disk->backing_ino = st.st_ino;
+    r = chain_add(chain, &st, CHAIN_BACKING, disk->backing_path, msg);
+    if (r == 0 && !(disk->flags & ACOW_INSPECT))
+        r = claim_raw_backing(disk, msg);
+    if (r < 0)
+        return r;
+    return set_backing_size(disk, disk->sys->lseek(disk->backing_fd, 0, SEEK_END), msg);
+}
+
+static int open_backing(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg)
+{
     int r;
 
     if (!disk->backing_path)
         return 0;
-    if (acow_name_is_disk(disk->backing_path)) {
-        r = disk_open_chain(disk->sys, disk->backing_path,
-                            (disk->flags & ACOW_INSPECT) | DISK_BACKING_USE, chain, &disk->backing,
-                            msg);
-        size = r < 0 ? r : acow_size(disk->backing);
-        st.st_dev = r < 0 ? 0 : disk->backing->meta_dev;
-        st.st_ino = r < 0 ? 0 : disk->backing->meta_ino;
-    } else {
-        r = disk_open_plain(disk->sys, disk->backing_path, O_RDONLY, true, "backing file", &st, msg);
-        if (r < 0)
-            return r;
-        disk->backing_fd = r;
-        r = chain_add(chain, &st, CHAIN_BACKING, disk->backing_path, msg);
-        if (r == 0 && !(disk->flags & ACOW_INSPECT))
-            r = claim_raw_backing(disk, msg);
-        size = r < 0 ? r : disk->sys->lseek(disk->backing_fd, 0, SEEK_END);
-    }
-    if (size < 0)
-        return r < 0 ? r : msg_set(msg, (int)size, "%s: cannot tell its size: %s",
-                                   disk->backing_path, msg_why((int)size));
-    disk->backing_size = (uint64_t)size;
-    disk->backing_dev = st.st_dev;
-    disk->backing_ino = st.st_ino;
-    return 0;
+    if (!acow_name_is_disk(disk->backing_path))
+        return disk_open_raw_backing(disk, chain, msg);
+    r = disk_open_chain(disk->sys, disk->backing_path,
+                        (disk->flags & ACOW_INSPECT) | DISK_BACKING_USE, chain, &disk->backing,
+                        msg);
+    if (r < 0)
+        return r;
+    disk->backing_dev = disk->backing->meta_dev;
+    disk->backing_ino = disk->backing->meta_ino;
+    return set_backing_size(disk, acow_size(disk->backing), msg);
 }
 
-static void free_disk(struct acow_disk *disk)
+void disk_free(struct acow_disk *disk)
 {
     const int fds[] = { disk->meta_fd, disk->image_fd, disk->backing_fd, disk->run_fd };
 
@@ -190,14 +203,12 @@ static void init_locks(struct acow_disk *disk)
     pthread_mutex_init(&disk->local, NULL);
 }
 
-int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, struct chain *chain,
-                    struct acow_disk **out, struct acow_msg *msg)
+struct acow_disk *disk_new(const struct acow_sys *sys, const char *path, int flags)
 {
     struct acow_disk *disk = aligned_alloc(_Alignof(struct acow_disk), sizeof(*disk));
-    int r;
 
     if (!disk)
-        return msg_set(msg, -ENOMEM, "%s: out of memory", path);
+        return NULL;
     memset(disk, 0, sizeof(*disk));
     disk->sys = sys;
     disk->flags = flags;
@@ -208,17 +219,29 @@ int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, str
     disk->att = &disk->stale;
     init_locks(disk);
     disk->meta_path = strdup(path);
-    r = disk->meta_path ? 0 : msg_set(msg, -ENOMEM, "%s: out of memory", path);
+    if (disk->meta_path)
+        return disk;
+    disk_free(disk);
+    return NULL;
+}
+
+int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, struct chain *chain,
+                    struct acow_disk **out, struct acow_msg *msg)
+{
+    struct acow_disk *disk = disk_new(sys, path, flags);
+    int r;
+
+    if (!disk)
+        return msg_set(msg, -ENOMEM, "%s: out of memory", path);
+    r = disk_open_meta(disk, chain, msg);
     if (r == 0)
-        r = open_meta(disk, chain, msg);
-    if (r == 0)
-        r = open_image(disk, chain, msg);
+        r = disk_open_image(disk, chain, msg);
     if (r == 0)
         r = open_backing(disk, chain, msg);
     if (r == 0)
         r = region_attach(disk, msg);
     if (r < 0) {
-        free_disk(disk);
+        disk_free(disk);
         return r;
     }
     *out = disk;
@@ -244,7 +267,7 @@ int acow_close(struct acow_disk *disk, struct acow_msg *msg)
 
     if (r < 0)
         msg_set(msg, r, "%s: cannot flush: %s", disk->meta_path, msg_why(r));
-    free_disk(disk);
+    disk_free(disk);
     return r;
 }
 

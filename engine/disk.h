@@ -45,6 +45,18 @@ struct acow_disk {
 
 struct chain;
 
+/*
+ * The steps of opening, for who must go on where opening would stop: a disk with nothing
+ * open yet (NULL: out of memory); its metadata file, and the names in it; its image file; a
+ * backing file that is no disk. Each says in `msg` what is wrong, and disk_free is good
+ * after any of them. (disk.c)
+ */
+struct acow_disk *disk_new(const struct acow_sys *sys, const char *path, int flags);
+int disk_open_meta(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg);
+int disk_open_image(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg);
+int disk_open_raw_backing(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg);
+void disk_free(struct acow_disk *disk);
+
 /* acow_open, as one more link of a chain. (disk.c) */
 int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, struct chain *chain,
                     struct acow_disk **out, struct acow_msg *msg);
