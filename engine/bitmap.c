@@ -89,6 +89,22 @@ void bits_count(const struct bits *bits, uint64_t first, uint64_t count,
     }
 }
 
+uint64_t bits_end(const struct bits *bits, uint64_t first, uint64_t count)
+{
+    uint64_t end = first + count;
+
+    while (end > first) {
+        uint64_t word = (end - 1) / 64;
+        uint64_t from = word * 64 > first ? word * 64 : first;
+        uint64_t set = bits_word(bits, word) & bits_mask(from, end - from);
+
+        if (set)
+            return word * 64 + 64 - (unsigned)__builtin_clzll(set);
+        end = from;
+    }
+    return first;
+}
+
 uint64_t bits_next_dirty(const struct bits *bits, uint64_t page)
 {
     /* PAGE_DIRTY is the only state with this bit: eight pages in a load. */

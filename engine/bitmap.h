@@ -144,6 +144,9 @@ void bits_set_pending(const struct bits *bits, uint64_t first, uint64_t count);
 void bits_count(const struct bits *bits, uint64_t first, uint64_t count,
                 uint64_t *allocated, uint64_t *pending);
 
+/* The sector behind the last of [first, first + count) that is set; `first` if none is. */
+uint64_t bits_end(const struct bits *bits, uint64_t first, uint64_t count);
+
 /* The first page from `page` on that may have pending bits; bits->pages if none. */
 uint64_t bits_next_dirty(const struct bits *bits, uint64_t page);
 

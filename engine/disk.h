@@ -133,6 +133,14 @@ static inline ssize_t flush_through(struct acow_disk *disk, ssize_t done)
     return __builtin_expect(disk->through, 0) ? flush_through_now(disk, done) : done;
 }
 
+/* Sectors; `end` is the one behind the last that is allocated, 0 if none is. */
+struct extent_count {
+    uint64_t allocated, pending, end;
+};
+
+/* What acow_count_allocated tells, and the end. (extent.c) */
+int extent_count(struct acow_disk *disk, struct extent_count *count);
+
 /* True if any bit may be pending. (flush.c) */
 bool flush_pending(const struct att *att);
 

@@ -92,15 +92,17 @@ int acow_next_extent(struct acow_disk *disk, uint64_t off, uint64_t limit,
 }
 
 /* The bits in one page's worth of sectors, if there are any. */
-static void count_page(const struct att *att, uint64_t page, uint64_t sectors, uint64_t *allocated,
-                       uint64_t *pending)
+static void count_page(const struct att *att, uint64_t page, uint64_t sectors,
+                       struct extent_count *count)
 {
-    uint64_t first = page * BITS_PAGE_SECTORS, a, p;
-    uint64_t count = sectors - first < BITS_PAGE_SECTORS ? sectors - first : BITS_PAGE_SECTORS;
+    uint64_t first = page * BITS_PAGE_SECTORS, allocated, pending;
+    uint64_t here = sectors - first < BITS_PAGE_SECTORS ? sectors - first : BITS_PAGE_SECTORS;
 
-    bits_count(&att->bits, first, count, &a, &p);
-    *allocated += a;
-    *pending += p;
+    bits_count(&att->bits, first, here, &allocated, &pending);
+    count->allocated += allocated;
+    count->pending += pending;
+    if (allocated)
+        count->end = bits_end(&att->bits, first, here);
 }
 
 /* The page that holds the metadata file's next data at or behind `page`'s bits. */
@@ -117,7 +119,7 @@ static uint64_t next_data(struct acow_disk *disk, uint64_t page)
 }
 
 /* A large disk's bitmap is mostly holes, which would take up memory by being looked at. */
-int acow_count_allocated(struct acow_disk *disk, uint64_t *allocated, uint64_t *pending)
+int extent_count(struct acow_disk *disk, struct extent_count *count)
 {
     struct att *att;
     uint64_t size, sectors, pages;
@@ -125,7 +127,7 @@ int acow_count_allocated(struct acow_disk *disk, uint64_t *allocated, uint64_t *
 
     if (r < 0)
         return r;
-    *allocated = *pending = 0;
+    *count = (struct extent_count){ 0 };
     sectors = format_sectors(size);
     pages = bits_pages(sectors);
     for (uint64_t page = 0; page < pages; page++) {
@@ -134,7 +136,19 @@ int acow_count_allocated(struct acow_disk *disk, uint64_t *allocated, uint64_t *
 
         page = committed < dirty ? committed : dirty;
         if (page < pages)
-            count_page(att, page, sectors, allocated, pending);
+            count_page(att, page, sectors, count);
     }
+    return 0;
+}
+
+int acow_count_allocated(struct acow_disk *disk, uint64_t *allocated, uint64_t *pending)
+{
+    struct extent_count count;
+    int r = extent_count(disk, &count);
+
+    if (r < 0)
+        return r;
+    *allocated = count.allocated;
+    *pending = count.pending;
     return 0;
 }

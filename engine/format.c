@@ -61,3 +61,18 @@ int format_decode(const uint8_t *buf, size_t len, struct format_header *header, 
     }
     return 0;
 }
+
+size_t format_stray(const uint8_t buf[FORMAT_HEADER])
+{
+    uint8_t plain[FORMAT_HEADER];
+    struct format_header header;
+    const char *why;
+    size_t at = 0;
+
+    if (format_decode(buf, FORMAT_HEADER, &header, &why) < 0)
+        return 0;
+    format_encode(&header, plain);
+    while (at < FORMAT_HEADER && buf[at] == plain[at])
+        at++;
+    return at < FORMAT_HEADER ? at : 0;
+}

@@ -21,6 +21,12 @@ void format_encode(const struct format_header *header, uint8_t out[FORMAT_HEADER
  */
 int format_decode(const uint8_t *buf, size_t len, struct format_header *header, const char **why);
 
+/*
+ * The offset of the first byte of a header that should be zero and is not: reserved, or
+ * behind a name. 0: there is none, or the header cannot be read.
+ */
+size_t format_stray(const uint8_t buf[FORMAT_HEADER]);
+
 /* Sectors in, and bitmap bytes for, a disk of `size` bytes; the last may be partial. */
 static inline uint64_t format_sectors(uint64_t size)
 {

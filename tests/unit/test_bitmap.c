@@ -124,6 +124,13 @@ static void scatter(struct pair *pair, struct rnd *rnd, uint64_t from)
     }
 }
 
+static uint64_t end_of(const struct pair *pair, uint64_t first, uint64_t count)
+{
+    while (count > 0 && !is_set(pair, first + count - 1))
+        count--;
+    return first + count;
+}
+
 static void check_questions(struct pair *pair, struct rnd *rnd, uint64_t from,
                             unsigned long long seed)
 {
@@ -148,6 +155,7 @@ static void check_questions(struct pair *pair, struct rnd *rnd, uint64_t from,
         check(bits_mix(&pair->bits, first, count) == mix,
               "seed %llu: mix of %llu at %llu", seed, (unsigned long long)count,
               (unsigned long long)first);
+        check(bits_end(&pair->bits, first, count) == end_of(pair, first, count), "seed %llu", seed);
         bits_count(&pair->bits, first, count, &got_both, &got_pending);
         check(got_both == both && got_pending == pending, "seed %llu", seed);
     }

@@ -38,6 +38,28 @@ Test(format, golden_bytes)
     check(strcmp(back.backing, "base.img") == 0 && strcmp(back.image, "disk.raw") == 0);
 }
 
+/* Whichever byte it is that should be zero, the first one is told. */
+Test(format, stray_bytes)
+{
+    uint8_t bytes[2560];
+
+    for (size_t at = 0; at < 2560; at++) {
+        bool free = (at > 12 + 8 && at < 1035) || (at > 1036 + 8 && at < 2059) || at >= 2060;
+
+        golden(bytes);
+        check(format_stray(bytes) == 0);
+        if (!free)
+            continue;
+        bytes[at] = 0x80;
+        bytes[2559] = 1;
+        check(format_stray(bytes) == at, "%zu", at);
+    }
+    golden(bytes);
+    bytes[2100] = 1;
+    bytes[0] = 0;
+    check(format_stray(bytes) == 0);
+}
+
 Test(format, round_trip)
 {
     struct rnd rnd = { test_seed(1) };
