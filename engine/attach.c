@@ -390,7 +390,7 @@ static int attach(struct acow_disk *disk, struct acow_msg *msg)
     else
         close_run(disk);
     if (!(disk->flags & ACOW_INSPECT)) {
-        r = claim_disk(disk, msg);
+        r = disk->flags & DISK_EXCLUSIVE ? claim_exclusive(disk, msg) : claim_disk(disk, msg);
         if (r < 0)
             return r;
     }

@@ -69,6 +69,35 @@ int claim_alone(struct acow_disk *disk, struct acow_msg *msg)
     return r;
 }
 
+int claim_exclusive(struct acow_disk *disk, struct acow_msg *msg)
+{
+    static const struct {
+        enum lock_byte byte;
+        const char *why;
+    } others[] = {
+        { DISK_READER, "it is open" },
+        { DISK_BACKING, "it is in use as a backing file" },
+    };
+    int r = lock_set(disk->sys, disk->meta_fd, F_WRLCK, DISK_WRITER);
+
+    for (int i = 0; i < 2 && (r == 0 || r == -EAGAIN); i++) {
+        int held = lock_held(disk->sys, disk->meta_fd, F_WRLCK, others[i].byte);
+
+        if (held > 0)
+            return refuse(disk, others[i].byte, "open it alone", others[i].why, msg);
+        if (held < 0)
+            r = held;
+    }
+    /* Its own comes last, so that it is not named itself. */
+    if (r == 0)
+        r = lock_set(disk->sys, disk->meta_fd, F_RDLCK, DISK_READER);
+    if (r == -EAGAIN)
+        return refuse(disk, DISK_WRITER, "open it alone", "it was just open", msg);
+    if (r < 0)
+        return msg_set(msg, r, "%s: cannot lock: %s", disk->meta_path, msg_why(r));
+    return 0;
+}
+
 /* The byte for a run-time file; two of one disk share it once in 2^60. */
 static uint64_t key_of(const struct stat *run)
 {
@@ -117,7 +146,7 @@ static int claim_byte(struct acow_disk *disk, uint64_t off)
     return lock_set_range(disk->sys, disk->backing_fd, F_RDLCK, (struct lock_range){ off, 1 });
 }
 
-int claim_raw_backing(struct acow_disk *disk, struct acow_msg *msg)
+int claim_raw_look(struct acow_disk *disk, struct acow_msg *msg)
 {
     static const struct {
         uint64_t off;
@@ -127,24 +156,36 @@ int claim_raw_backing(struct acow_disk *disk, struct acow_msg *msg)
         { QEMU_RESIZES, "open for resizing" },
         { QEMU_READS + QEMU_NOT, "locked against readers" },
     };
-    int r = claim_byte(disk, QEMU_READS);
 
-    if (r == 0)
-        r = claim_byte(disk, QEMU_WRITES + QEMU_NOT);
-    if (r == 0)
-        r = claim_byte(disk, QEMU_RESIZES + QEMU_NOT);
-    for (size_t i = 0; r == 0 && i < sizeof(others) / sizeof(others[0]); i++) {
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         struct lock_range range = { others[i].off, 1 };
         struct holder who[8];
         char text[HOLDER_TEXT];
+        int r = lock_held_range(disk->sys, disk->backing_fd, F_WRLCK, range);
 
-        r = lock_held_range(disk->sys, disk->backing_fd, F_WRLCK, range);
+        if (r < 0)
+            return r;
         if (r > 0)
             return msg_set(msg, -EBUSY, "%s: cannot use it as the backing file of %s: it is %s by %s",
                            disk->backing_path, disk->meta_path, others[i].why,
                            holder_text(who, holder_find(disk->sys, disk->backing_fd, range.off, 1,
                                                         who, 8), text));
     }
+    return 0;
+}
+
+int claim_raw_backing(struct acow_disk *disk, struct acow_msg *msg)
+{
+    int r = claim_byte(disk, QEMU_READS);
+
+    if (r == 0)
+        r = claim_byte(disk, QEMU_WRITES + QEMU_NOT);
+    if (r == 0)
+        r = claim_byte(disk, QEMU_RESIZES + QEMU_NOT);
+    if (r == 0)
+        r = claim_raw_look(disk, msg);
+    if (r == -EBUSY)
+        return r;
     if (r == -EAGAIN)
         return msg_set(msg, -EBUSY, "%s: cannot use it as the backing file of %s: it is locked",
                        disk->backing_path, disk->meta_path);

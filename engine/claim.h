@@ -17,6 +17,12 @@ int claim_disk(struct acow_disk *disk, struct acow_msg *msg);
 int claim_alone(struct acow_disk *disk, struct acow_msg *msg);
 
 /*
+ * For DISK_EXCLUSIVE: nobody else has the disk open in any way, nor can open it. Harmless to
+ * have claimed before.
+ */
+int claim_exclusive(struct acow_disk *disk, struct acow_msg *msg);
+
+/*
  * Takes part in this run-time file and no other: -EBUSY if a run-time file that is not `run`
  * is in use for the same disk, which would hide one's pending bits from the other.
  */
@@ -28,5 +34,8 @@ void claim_run_end(struct acow_disk *disk);
  * resize it meanwhile.
  */
 int claim_raw_backing(struct acow_disk *disk, struct acow_msg *msg);
+
+/* What of that can be told without claiming it: -EBUSY, or 0. */
+int claim_raw_look(struct acow_disk *disk, struct acow_msg *msg);
 
 #endif

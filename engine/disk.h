@@ -7,6 +7,8 @@
 
 /* acow_open flag of the engine itself: opened as some disk's backing file. */
 #define DISK_BACKING_USE (1 << 8)
+/* Another: for writing, and nobody else may have it open, or open it, in any way. */
+#define DISK_EXCLUSIVE (1 << 9)
 
 struct acow_disk {
     /* What a read looks at, in one cache line. */
