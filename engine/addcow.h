@@ -247,6 +247,99 @@ struct acow_create {
 int acow_create(const struct acow_sys *sys, const struct acow_create *what,
                 uint64_t *size_out, struct acow_msg *msg);
 
+/* ---- check ------------------------------------------------------------- */
+
+enum acow_severity {
+    ACOW_NOTE,          /* nothing is wrong, but it is worth knowing */
+    ACOW_LEAK,          /* something is left over; nothing is lost by it, nor by repairing it */
+    ACOW_CORRUPTION,    /* the disk cannot be opened as it is, or writes may have been lost */
+    ACOW_UNCHECKED,     /* it could not be looked at, so it may be anything */
+};
+
+enum acow_found {
+    /* Corruptions that nobody but their owner can repair. */
+    ACOW_FOUND_METADATA,        /* a metadata file below is missing, or is no regular file */
+    ACOW_FOUND_HEADER,          /* magic, length, version, a name without end */
+    ACOW_FOUND_IMAGE,           /* not named, missing, no regular file, too large */
+    ACOW_FOUND_BACKING,         /* missing, or nothing that can be a backing file */
+    ACOW_FOUND_SAME_FILE,       /* two files of the chain are one */
+    ACOW_FOUND_CHAIN,           /* comes back to where it was, or is too deep */
+    ACOW_FOUND_RUN_UNTRUSTED,   /* a run-time file that is a link, or somebody else's */
+    ACOW_FOUND_RUN_FOREIGN,     /* one that belongs to other files */
+    /* Corruptions that ACOW_REPAIR_ALL repairs. */
+    ACOW_FOUND_RUN_DAMAGED,     /* cut short, or nonsense where programs are using it */
+    ACOW_FOUND_RUN_POISONED,    /* an fsync failed: what was not yet safe may be lost */
+    /* Leaks: run-time files that nobody uses. ACOW_REPAIR_LEAKS repairs them. */
+    ACOW_FOUND_RUN_UNCLEAN,     /* of this boot: left by a kill; the next to open it goes on */
+    ACOW_FOUND_RUN_OTHER_BOOT,  /* left by a power cut; the next to open the disk drops it */
+    ACOW_FOUND_RUN_EMPTY,       /* its making was cut off; likewise */
+    /* Notes. ACOW_REPAIR_ALL tidies the first two. */
+    ACOW_FOUND_BITMAP_SHORT,    /* bits that are not there are 0 */
+    ACOW_FOUND_BITS_PAST_END,   /* in the metadata file; shrinking leaves them */
+    ACOW_FOUND_BITMAP_LONG,
+    ACOW_FOUND_RESERVED,        /* bytes of the header that should be zero are not */
+    ACOW_FOUND_LINKS,           /* the metadata file has several names */
+    ACOW_FOUND_BACKING_SHORT, ACOW_FOUND_BACKING_LONG,
+    ACOW_FOUND_OPEN_WRITING, ACOW_FOUND_OPEN_READING,   /* by a process: one each */
+    ACOW_FOUND_OPEN_BACKING,                            /* as a backing file */
+    ACOW_FOUND_BACKING_WRITTEN, /* somebody, perhaps QEMU, has the raw backing file for writing */
+    ACOW_FOUND_RUN_ELSEWHERE,   /* programs use a run-time file that has another name by now */
+    /* ACOW_UNCHECKED. */
+    ACOW_FOUND_RUN_VERSION,     /* a run-time file of another version or architecture */
+    ACOW_FOUND_UNREADABLE,      /* no permission, or an I/O error */
+};
+
+/* "run-unclean" for ACOW_FOUND_RUN_UNCLEAN, and so on. */
+const char *acow_found_name(enum acow_found kind);
+
+struct acow_finding {
+    enum acow_found kind;
+    enum acow_severity severity;
+    int depth;                  /* of the disk: 0 the one asked for, 1 the one below it, … */
+    int error;                  /* what acow_open returns because of it; 0: it would open */
+    char *file;                 /* which file it is about */
+    char *text;                 /* one line; begins with the file */
+    char *repaired;             /* what was done about it, a line of the same form; NULL: nothing */
+};
+
+struct acow_check {
+    struct acow_finding *findings;      /* the top disk's first, then down the chain */
+    size_t nfindings;
+    /* How many of each severity are not repaired, and how many are. */
+    uint64_t notes, leaks, corruptions, unchecked;
+    uint64_t notes_repaired, leaks_repaired, corruptions_repaired;
+    /* Of the top disk, in sectors; all 0 if it cannot be looked into. */
+    uint64_t sectors, allocated, pending;
+    uint64_t end;               /* bytes up to the end of the last allocated sector */
+};
+
+enum {
+    ACOW_REPAIR_LEAKS = 1,
+    ACOW_REPAIR_ALL = 2,        /* leaks, corruptions, and what is merely untidy */
+};
+
+/*
+ * Looks at the disk whose metadata file is `path`, and at its chain, with everything that
+ * opening it would look at and more, and tells all that it finds. acow_check_free is needed in
+ * any case. `repair` is 0, or as above, and is for the top disk alone: run-time files are
+ * folded in or removed as the next to open the disk would do, those cut short are folded in
+ * as far as they go, a bitmap is made as long as the disk needs, and bits past the end are
+ * cleared. No sector of the disk changes by it. Findings are as before the repairs.
+ *
+ * Errors: what kept the metadata file from being opened (-ENOENT, -EACCES, -EISDIR,
+ * -EINVAL: no regular file); -ENOMEM; with `repair` -EBUSY if anybody has the disk open
+ * (`msg` names them), or what kept a repair from being done (-EACCES, -EROFS, -ENOSPC, -EIO).
+ * 0 whatever was found.
+ *
+ * Locks: none without `repair`, nor is anything created, changed or removed; a disk that is in
+ * use may be looked at. With it, and if there is something to repair, exclusive: who would open
+ * the disk meanwhile gets -EBUSY. Durability: what was repaired is durable when it returns 0, but
+ * for the removal of a run-time file.
+ */
+int acow_check(const struct acow_sys *sys, const char *path, int repair, struct acow_check *out,
+               struct acow_msg *msg);
+void acow_check_free(struct acow_check *check);
+
 /* Plain libc, for programs that are not the shim. engine/sys_libc.c */
 extern const struct acow_sys acow_sys_libc;
 

@@ -50,11 +50,17 @@ int lock_held(const struct acow_sys *sys, int fd, int type, enum lock_byte byte)
     return lock_held_range(sys, fd, type, range_of(byte));
 }
 
+int lock_holders(const struct acow_sys *sys, int fd, enum lock_byte byte, struct holder *out,
+                 int max)
+{
+    return holder_find(sys, fd, LOCK_BASE + byte, 1, out, max);
+}
+
 const char *lock_who(const struct acow_sys *sys, int fd, enum lock_byte byte,
                      char text[HOLDER_TEXT])
 {
     struct holder holders[16];
-    int count = holder_find(sys, fd, LOCK_BASE + byte, 1, holders, 16);
+    int count = lock_holders(sys, fd, byte, holders, 16);
 
     return holder_text(holders, count, text);
 }

@@ -36,6 +36,10 @@ int lock_set(const struct acow_sys *sys, int fd, int type, enum lock_byte byte);
 int lock_held_range(const struct acow_sys *sys, int fd, int type, struct lock_range range);
 int lock_held(const struct acow_sys *sys, int fd, int type, enum lock_byte byte);
 
+/* Those that hold the byte, as holder_find tells them. */
+int lock_holders(const struct acow_sys *sys, int fd, enum lock_byte byte, struct holder *out,
+                 int max);
+
 /* Who holds the byte, for a message: "process 12 (fio)". Returns `text`. */
 const char *lock_who(const struct acow_sys *sys, int fd, enum lock_byte byte,
                      char text[HOLDER_TEXT]);

@@ -73,6 +73,12 @@ static int files_of(struct acow_disk *disk, struct region_files *out)
     return r < 0 ? r : disk->sys->birth(disk->image_fd, &out->image_birth);
 }
 
+bool runfile_is_whole(const struct region *region, const struct stat *st)
+{
+    return region->pages <= bits_pages(format_sectors(ACOW_SIZE_MAX))
+           && (uint64_t)st->st_size >= REGION_HEAD + bits_area(region->pages);
+}
+
 int runfile_judge(struct acow_disk *disk, const struct region *region, const struct stat *st,
                  struct acow_msg *msg)
 {
@@ -97,8 +103,7 @@ int runfile_judge(struct acow_disk *disk, const struct region *region, const str
         return msg_set(msg, -ESTALE, "%s: belongs to other files than %s and its image (copied or "
                        "replaced?); if no program uses the disk, remove it", disk->run_path,
                        disk->meta_path);
-    if (region->pages > bits_pages(format_sectors(ACOW_SIZE_MAX))
-        || (uint64_t)st->st_size < REGION_HEAD + bits_area(region->pages))
+    if (!runfile_is_whole(region, st))
         return msg_set(msg, -EIO, "%s: is damaged (cut short)", disk->run_path);
     return 1;
 }

@@ -10,6 +10,10 @@ int runfile_check_trust(struct acow_disk *disk, const struct stat *st, struct ac
 /* True if the head is one's at all. */
 bool runfile_is_region(const struct region *region);
 
+/* True if the file, of st's size, has all the pages of bits that its head says, and they are not
+ * more than any disk has. */
+bool runfile_is_whole(const struct region *region, const struct stat *st);
+
 /*
  * 1: a region of this boot and of these files; 0: nothing to keep. -EBUSY: of
  * another version or architecture; -ESTALE: of other files; -EIO: damaged.
