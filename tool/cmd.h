@@ -17,6 +17,7 @@ struct cmd {
 };
 
 #define CMD_LIST(row) \
+    row(check) \
     row(create) \
     row(info) \
     row(map)

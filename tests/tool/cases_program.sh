@@ -7,7 +7,7 @@ fails "unknown command" "Command not found: frob$try" "$img" frob
 fails "unknown option before the command" "unrecognized option '--frob'$try" "$img" --frob info x
 equal "version" "$("$img" --version)" "$("$img" -V)"
 holds "version says so" grep -qEx 'addcow-img version [0-9.]+' <("$img" -V)
-for command in create info map; do
+for command in check create info map; do
     holds "help names $command" grep -qE "^  $command " <("$img" --help)
     try="~Try 'addcow-img $command --help' for more information"
     equal "$command --help is $command -h" "$("$img" $command --help)" "$("$img" $command -h)"
@@ -17,7 +17,7 @@ for command in create info map; do
     fails "$command: unknown letter" "unrecognized option '-Z'$try" "$img" $command -Z x
     fails "$command: missing argument" "missing argument for option '-f'$try" "$img" $command x -f
 done
-for command in info map; do
+for command in check info map; do
     try="~Try 'addcow-img $command --help' for more information"
     fails "$command: no file" "Expecting one image file name$try" "$img" $command
     fails "$command: two files" "Expecting one image file name$try" "$img" $command a b

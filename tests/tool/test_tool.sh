@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# addcow-img as people use it: create, info, map, and every way to use them wrong.
+# addcow-img as people use it: create, info, map, check, and every way to use them wrong.
 #
 # Disks are written here by poking the bytes of the files as the format says
 # (poke.py), so that only the tool is under test. Where qemu-img has the same
@@ -124,7 +124,7 @@ for program in $python qemu-img qemu-io; do
 done
 [ -x "$img" ] || { echo "FAIL: $img is missing: run make"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 
-for part in program create info map page; do
+for part in program create info map check page; do
     . "$here/cases_$part.sh" || fail "cases_$part.sh could not be run to its end"
 done
 
