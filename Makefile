@@ -29,6 +29,7 @@ shim_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/*.c))
 tool_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tool/*.c))
 unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c) $(UNIT_RUNNER))
 tool_unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/tool/*.c))
+power_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/power/*.c))
 
 archive := $(BUILD)/libaddcow.a
 preload := $(BUILD)/libaddcow-preload.so
@@ -36,6 +37,7 @@ tool := $(BUILD)/addcow-img
 micro := $(BUILD)/bench/micro
 unit := $(BUILD)/tests/unit
 tool_unit := $(BUILD)/tests/tool
+power := $(BUILD)/tests/power
 
 PYTHON ?= /usr/bin/python3
 export PYTHONDONTWRITEBYTECODE := 1
@@ -90,6 +92,10 @@ $(tool_unit): $(tool_unit_obj) $(filter-out %/main.o,$(tool_obj)) $(archive)
 	@mkdir -p $(@D)
 	$(call quiet,LD)$(link) -Wl,--allow-multiple-definition $^ -lcriterion -lpthread
 
+$(power): $(power_obj) $(archive)
+	@mkdir -p $(@D)
+	$(call quiet,LD)$(link) $^ -lpthread
+
 # Another compiler or other flags make everything anew.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
@@ -102,13 +108,14 @@ $(BUILD)/have-libunwind:
 		"addcow: libunwind.h is missing: run 'make deps', or install libunwind-dev" >&2; exit 1; }
 	@touch $@
 
--include $(patsubst %.o,%.d,$(engine_obj) $(shim_obj) $(tool_obj) $(unit_obj) $(tool_unit_obj))
+-include $(patsubst %.o,%.d,$(engine_obj) $(shim_obj) $(tool_obj) $(unit_obj) $(tool_unit_obj) \
+	$(power_obj))
 
 # ---- test --------------------------------------------------------------------
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := boot e2e crosscheck selftest hostile watch badinput unit tool-unit tool-cli wrapper layers symbols
+parts := boot e2e crosscheck selftest hostile watch badinput unit power tool-unit tool-cli wrapper layers symbols
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e := $(PYTHON) tests/e2e/harness.py
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
@@ -117,6 +124,7 @@ run_watch := $(PYTHON) tests/e2e/watch.py
 run_badinput := $(PYTHON) tests/e2e/badinput.py
 run_hostile := $(PYTHON) tests/e2e/hostile.py
 run_unit := $(unit) --verbose
+run_power = $(power) --states $(or $(STATES),100000) --seed $(or $(SEED),1)
 run_tool-unit := $(tool_unit) --verbose
 run_tool-cli := tests/tool/test_tool.sh
 run_wrapper := tests/wrapper/test_wrapper.sh
@@ -127,11 +135,13 @@ part_targets := $(addprefix check-,$(parts))
 .PHONY: $(part_targets) check-tool check-build
 export CC BUILD
 
+check-power: STATES ?= 1000000
+
 check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(run_$(p))')
 
-check-build: all $(unit) $(tool_unit)
+check-build: all $(unit) $(tool_unit) $(power)
 
 check-boot: all ## run one part: boot a guest from a disk
 check-e2e: all ## … real programs, on a plain file and on a disk
@@ -141,6 +151,7 @@ check-watch: all ## … tracing, summaries, messages, and what is durable when
 check-badinput: all ## … hostile and broken input
 check-hostile: all ## … files that change under programs, and odd places
 check-unit: $(unit) ## … the engine's unit tests
+check-power: $(power) ## … every state a power cut could leave (STATES=1000000 SEED=1)
 check-tool: check-tool-unit check-tool-cli ## … addcow-img
 check-tool-unit: $(tool_unit)
 check-tool-cli: all
@@ -152,7 +163,7 @@ $(part_targets): check-%:
 	$(run_$*)
 
 asan: ## run the unit tests under the address and undefined-behaviour sanitizers
-	$(MAKE) BUILD=build/asan check-unit check-tool-unit \
+	$(MAKE) BUILD=build/asan STATES=20000 check-unit check-tool-unit check-power \
 		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 
 # Criterion cannot work there: tests/tsan stands in for it. Nor can gcc's sanitizer with all

@@ -1,6 +1,6 @@
 /*
  * A table of system calls that asks a test before each call and tells it after.
- * Recording, failing, killing and cutting the power are all hooks in it.
+ * Recording, failing and killing are all hooks in it.
  */
 #ifndef SYS_HOOK_H
 #define SYS_HOOK_H
