@@ -313,6 +313,15 @@ static int go_alone(struct acow_disk *disk, int why, struct acow_msg *msg)
     disk->run_fd = r;
     disk->role = ROLE_ALONE;
     r = disk_image_size(disk, &size);
+    /*
+     * Pending bits of one that was killed are gone, but what its flush had written may
+     * be in the page cache alone: to a later flush those bits look as if they were safe.
+     */
+    if (r == 0 && !(disk->flags & ACOW_UNSAFE)) {
+        r = disk->sys->fdatasync(disk->meta_fd);
+        if (r < 0)
+            msg_set(msg, r, "%s: cannot sync it: %s", disk->meta_path, msg_why(r));
+    }
     if (r == 0)
         r = runfile_make(disk, &region, size, msg);
     if (r == 0)

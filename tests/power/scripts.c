@@ -68,6 +68,8 @@ const struct named_script scripts[] = {
       "4096/6000: write 512+900, during 5 kill, flush, write 512+300, flush" },
     { "killed in a flush, beside another",
       "4096/6000: write 512+900, b.write 2048+512, during 4 kill, flush, b.flush, b.close" },
+    { "killed in a flush, where no run-time file can be made",
+      "4096/6000 alone: write 512+900, during 4 kill, flush, flush" },
     { "killed while it makes the disk larger",
       "2000/6000: write 512+512, during 4 kill, truncate 5000, truncate 5500, flush" },
     { "killed while it closes", "4096/6000: write 512+900, during 4 kill, close, flush" },
