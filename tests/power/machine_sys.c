@@ -346,6 +346,22 @@ static int sys_fstat(int fd, struct stat *st)
     return 0;
 }
 
+/* The machine has no clock. */
+static int sys_birth(int fd, int64_t *out)
+{
+    *out = 0;
+    return machine_description(fd) ? 0 : -EBADF;
+}
+
+/* And no /proc. */
+static int sys_list(const char *dir, int (*each)(void *arg, const char *name), void *arg)
+{
+    (void)dir;
+    (void)each;
+    (void)arg;
+    return -ENOENT;
+}
+
 static int sys_fchmod(int fd, unsigned mode)
 {
     struct description *description = machine_description(fd);
@@ -411,7 +427,7 @@ const struct acow_sys machine_sys = {
     .open = sys_open, .close = sys_close, .pread = sys_pread, .preadv = sys_preadv,
     .pwrite = sys_pwrite, .pwritev = sys_pwritev, .fdatasync = sys_fdatasync,
     .ftruncate = sys_ftruncate, .fallocate = sys_fallocate, .lseek = sys_lseek, .fstat = sys_fstat,
-    .stat = sys_stat, .fchmod = sys_fchmod, .fchown = sys_fchown, .lock = sys_lock,
+    .stat = sys_stat, .birth = sys_birth, .fchmod = sys_fchmod, .fchown = sys_fchown, .lock = sys_lock,
     .memfd = sys_memfd, .unlink = sys_unlink, .link = sys_link, .rename = sys_rename,
-    .realpath = sys_realpath, .mmap = sys_mmap, .munmap = sys_munmap, .log = NULL,
+    .realpath = sys_realpath, .list = sys_list, .mmap = sys_mmap, .munmap = sys_munmap, .log = NULL,
 };
