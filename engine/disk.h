@@ -160,6 +160,12 @@ void size_unlock(struct acow_disk *disk, struct att *att);
  */
 int size_prepare(struct acow_disk *disk, struct att **att, uint64_t size);
 
+/*
+ * Something has made the image larger without the size lock, which is held now; the disk becomes
+ * as large. *att is refreshed. (size.c)
+ */
+int size_catch_up(struct acow_disk *disk, struct att **att);
+
 /* The disk is now at least so large. The size lock is held. (size.c) */
 void size_raise(struct att *att, uint64_t size);
 

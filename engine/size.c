@@ -133,6 +133,19 @@ int size_prepare(struct acow_disk *disk, struct att **att, uint64_t size)
     return r < 0 || disk->flags & ACOW_UNSAFE ? r : flush_disk(disk, *att);
 }
 
+int size_catch_up(struct acow_disk *disk, struct att **att)
+{
+    uint64_t size;
+    int r = disk_image_size(disk, &size);
+
+    if (r < 0 || size <= disk_size(*att))
+        return r;
+    r = size_prepare(disk, att, size);
+    if (r == 0)
+        size_raise(*att, size);
+    return r;
+}
+
 static int shrink(struct acow_disk *disk, struct att *att, uint64_t size)
 {
     uint64_t old = disk_size(att);

@@ -251,7 +251,7 @@ out:
 
 /*
  * A write without a lock may have met a truncation: then the image has grown
- * again, by this write, and the disk must follow.
+ * again, by this write, and the disk must follow; unless it was cut once more.
  */
 static int follow(struct acow_disk *disk, const struct att *seen, uint64_t end)
 {
@@ -263,11 +263,7 @@ static int follow(struct acow_disk *disk, const struct att *seen, uint64_t end)
     r = size_lock(disk, &att);
     if (r < 0)
         return r;
-    if (end > disk_size(att)) {
-        r = size_prepare(disk, &att, end);
-        if (r == 0)
-            size_raise(att, end);
-    }
+    r = size_catch_up(disk, &att);
     size_unlock(disk, att);
     return r;
 }

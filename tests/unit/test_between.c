@@ -3,16 +3,74 @@
  * found by the system calls on each side.
  */
 #include <signal.h>
+#include <stdlib.h>
 
 #include "bitmap.h"
+#include "peer.h"
 #include "sys_hook.h"
 
 #define SIZE (1 * MIB)
+#define AT 614400ull            /* allocated before it is written again */
+#define LEN 1024
+
+static struct peer other;
 
 static void begin(void)
 {
     tmp_begin();
     usual_disk(SIZE, SIZE);
+}
+
+/* ---- a write without a lock, and truncations -------------------------------- */
+
+static bool writes_again(const struct sys_call *call)
+{
+    return call_is(call, SYS_PWRITE, "d.img") && call->off == (int64_t)AT && call->len == LEN;
+}
+
+static int cut_before(struct sys_call *call)
+{
+    if (writes_again(call))
+        check_peer(&other, PEER_TRUNCATE, 500000, 0, 0, 0);
+    return 0;
+}
+
+static void cut_after(const struct sys_call *call, int64_t result)
+{
+    if (writes_again(call)) {
+        check(result == LEN);
+        check_peer(&other, PEER_TRUNCATE, AT + 512, 0, 0, 0);
+    }
+}
+
+/* The write comes after the first and before the second, which it must not undo. */
+Test(between, truncations_around_a_write, .init = begin, .fini = tmp_end)
+{
+    static const struct sys_hook hook = { cut_before, cut_after };
+    uint8_t buf[LEN], got[LEN];
+    struct acow_disk *disk;
+    struct blob flat;
+
+    other = peer_start(&acow_sys_libc);
+    peer_open(&other, ACOW_RDWR);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    pattern(buf, AT, LEN, 3);
+    must_write(disk, buf, LEN, AT);
+    sys_hook(&hook);
+    pattern(buf, AT, LEN, 4);
+    must_write(disk, buf, LEN, AT);
+    sys_hook(NULL);
+    check(acow_size(disk) == AT + 512, "%lld", (long long)acow_size(disk));
+    check(file_len("d.img") == AT + 512);
+    check(acow_pread(disk, ACOW_OWN_FD, got, LEN, AT) == 512);
+    assert_same(got, buf, 512, "what is left of the write");
+    check_peer(&other, PEER_ZEROS, 500000, AT - 500000, 0, 1);
+    peer_close(&other);
+    must_close(disk);
+    peer_end(&other);
+    flat = decode("d.add-cow");
+    check(flat.len == AT + 512);
+    free(flat.data);
 }
 
 /* ---- a fork that does nothing ------------------------------------------------ */
