@@ -149,17 +149,16 @@ int size_catch_up(struct acow_disk *disk, struct att **att)
 static int shrink(struct acow_disk *disk, struct att *att, uint64_t size)
 {
     uint64_t old = disk_size(att);
-    int r;
+    int r = region_lock_stripes(disk, att->region, ~0ull);
 
-    /* Readers end at the new size from here on; writers that are under way finish. */
+    if (r < 0)
+        return r;
+    /* Readers end at the new size from here on; no writer with a lock is under way. */
     __atomic_store_n(&att->region->size, size, __ATOMIC_RELEASE);
-    r = region_lock_stripes(disk, att->region, ~0ull);
-    if (r == 0) {
-        r = disk->sys->ftruncate(disk->image_fd, (int64_t)size);
-        region_unlock_stripes(att->region, ~0ull);
-    }
+    r = disk->sys->ftruncate(disk->image_fd, (int64_t)size);
     if (r < 0)
         __atomic_store_n(&att->region->size, old, __ATOMIC_RELEASE);
+    region_unlock_stripes(att->region, ~0ull);
     return r;
 }
 

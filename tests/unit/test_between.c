@@ -2,11 +2,14 @@
  * What another process does between two steps of one, and kills there: at places that are
  * found by the system calls on each side.
  */
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
 #include "bitmap.h"
 #include "peer.h"
+#include "region.h"
 #include "sys_hook.h"
 
 #define SIZE (1 * MIB)
@@ -120,6 +123,64 @@ Test(between, idle_child_of_a_killed_closer, .init = begin, .fini = tmp_end, .ti
     must_write(disk, "other", 5, 1000);
     close(gate[1]);
     must_close(disk);
+}
+
+/* ---- a truncation that waits for a write ---------------------------------------- */
+
+static struct acow_disk *writing;
+static const struct region *shared;
+static pid_t truncating;
+
+static bool somebody_waits(void)
+{
+    for (int i = 0; i < REGION_STRIPES; i++)
+        if (__atomic_load_n(&shared->stripes[i].lock.__data.__lock, __ATOMIC_ACQUIRE) < 0)
+            return true;
+    return false;
+}
+
+/* The write holds its stripe. */
+static int kill_who_waits(struct sys_call *call)
+{
+    if (!call_is(call, SYS_PWRITE, "d.img"))
+        return 0;
+    sys_hook(NULL);
+    check(write(gate[1], "", 1) == 1);
+    while (!somebody_waits())
+        sched_yield();
+    check(acow_size(writing) == SIZE, "it is cut before it can be");
+    check(kill(truncating, SIGKILL) == 0 && wait_child(truncating) == 256 + SIGKILL);
+    return 0;
+}
+
+Test(between, kill_of_a_truncation_that_waits, .init = begin, .fini = tmp_end, .timeout = 30)
+{
+    static const struct sys_hook hook = { kill_who_waits, NULL };
+    char buf[512] = "written", got[512];
+    struct acow_disk *disk;
+    int fd;
+
+    check(pipe(gate) == 0);
+    truncating = fork();
+    if (truncating == 0) {
+        check(read(gate[0], got, 1) == 1);
+        disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
+        check(acow_truncate(disk, 1000) == 0);
+        _exit(0);
+    }
+    writing = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    fd = open("d.add-cow.run", O_RDONLY);
+    shared = mmap(NULL, REGION_HEAD, PROT_READ, MAP_SHARED, fd, 0);
+    check(shared != MAP_FAILED);
+    close(fd);
+    sys_hook(&hook);
+    must_write(writing, buf, sizeof(buf), AT);
+    check(acow_size(writing) == SIZE);
+    must_read(writing, got, sizeof(got), AT);
+    check(memcmp(got, buf, sizeof(got)) == 0);
+    check(acow_truncate(writing, 2000) == 0);
+    check(acow_size(writing) == 2000 && file_len("d.img") == 2000);
+    must_close(writing);
 }
 
 /* ---- bits ------------------------------------------------------------------ */
