@@ -34,6 +34,8 @@
             check_failed(__FILE__, __LINE__, #condition, " " __VA_ARGS__); \
     } while (0)
 
+/* The calling thread is the test's. */
+void check_begin(void);
 void check_failed(const char *file, int line, const char *condition, const char *format, ...)
     __attribute__((format(printf, 4, 5), noreturn));
 

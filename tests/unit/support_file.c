@@ -6,28 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
 #include "support.h"
 
 static char tmp_path[4096];
-static pid_t test_thread;
-
-void check_failed(const char *file, int line, const char *condition, const char *format, ...)
-{
-    char text[1024];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    if (gettid() == test_thread)
-        cr_assert_fail("%s:%d: %s:%s", file, line, condition, text);
-    fprintf(stderr, "%s:%d: %s:%s\n", file, line, condition, text);
-    _exit(99);
-}
 
 /* All threads' reads may throw bytes into the engine's sink at once; nobody reads them. */
 const char *__tsan_default_suppressions(void);
@@ -40,7 +24,7 @@ void tmp_begin(void)
 {
     const char *base = getenv("TMPDIR");
 
-    test_thread = gettid();
+    check_begin();
     snprintf(tmp_path, sizeof(tmp_path), "%s/addcow-unit-XXXXXX", base && base[0] ? base : "/tmp");
     check(mkdtemp(tmp_path) && chdir(tmp_path) == 0, "%s: %m", tmp_path);
 }
