@@ -118,11 +118,19 @@ static uint64_t next_data(struct acow_disk *disk, uint64_t page)
     return ((uint64_t)data - FORMAT_HEADER) / BITS_PAGE;
 }
 
+/* The next page at or behind `page` that may have pending bits. */
+static uint64_t next_dirty(const struct att *att, uint64_t page)
+{
+    uint64_t dirty = att->bits.pending ? bits_next_dirty(&att->bits, page) : att->bits.pages;
+
+    return dirty < att->bits.pages ? dirty : UINT64_MAX;
+}
+
 /* A large disk's bitmap is mostly holes, which would take up memory by being looked at. */
 int extent_count(struct acow_disk *disk, struct extent_count *count)
 {
     struct att *att;
-    uint64_t size, sectors, pages;
+    uint64_t size, sectors, pages, dirty;
     int r = disk_enter(disk, &att, &size);
 
     if (r < 0)
@@ -130,13 +138,16 @@ int extent_count(struct acow_disk *disk, struct extent_count *count)
     *count = (struct extent_count){ 0 };
     sectors = format_sectors(size);
     pages = bits_pages(sectors);
+    dirty = next_dirty(att, 0);
     for (uint64_t page = 0; page < pages; page++) {
         uint64_t committed = next_data(disk, page);
-        uint64_t dirty = att->bits.pending ? bits_next_dirty(&att->bits, page) : pages;
 
+        if (dirty < page)
+            dirty = next_dirty(att, page);
         page = committed < dirty ? committed : dirty;
-        if (page < pages)
-            count_page(att, page, sectors, count);
+        if (page >= pages)
+            break;
+        count_page(att, page, sectors, count);
     }
     return 0;
 }
