@@ -1,7 +1,8 @@
 /*
  * What a chain may not be: longer than ACOW_CHAIN_MAX, a circle, or using one
  * file twice. The last matters beyond tidiness: if an image were also a backing
- * file somewhere below, writing to the disk would write to its own past.
+ * file somewhere below, writing to the disk would write to its own past; and a run-time
+ * file that is none is removed.
  */
 #include "chain.h"
 
@@ -12,7 +13,9 @@
 int chain_add(struct chain *chain, const struct stat *st, enum chain_role role, const char *path,
               struct acow_msg *msg)
 {
-    static const char *const words[] = { "the metadata file", "the image file", "a backing file" };
+    static const char *const words[] = {
+        "the metadata file", "the image file", "a backing file", "the run-time file",
+    };
 
     if (role == CHAIN_META && chain->depth >= ACOW_CHAIN_MAX)
         return msg_set(msg, -ELOOP, "%s: the chain of backing files is deeper than %d disks", path,
@@ -24,7 +27,7 @@ int chain_add(struct chain *chain, const struct stat *st, enum chain_role role, 
             return msg_set(msg, -ELOOP, "%s: the chain of backing files comes back to this file",
                            path);
         return msg_set(msg, -EINVAL, "%s: cannot be used as %s: it is %s of the same disk "
-                       "(metadata, image and backing must be different files)", path, words[role],
+                       "(metadata, image, backing and run-time file must be different files)", path, words[role],
                        words[chain->files[i].role]);
     }
     if (role == CHAIN_META)

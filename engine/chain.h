@@ -4,7 +4,7 @@
 
 #include "addcow.h"
 
-enum chain_role { CHAIN_META, CHAIN_IMAGE, CHAIN_BACKING };
+enum chain_role { CHAIN_META, CHAIN_IMAGE, CHAIN_BACKING, CHAIN_RUN };
 
 struct chain {
     int depth;                  /* disks so far */
@@ -12,7 +12,7 @@ struct chain {
     struct {
         uint64_t dev, ino;
         enum chain_role role;
-    } files[ACOW_CHAIN_MAX * 3];
+    } files[ACOW_CHAIN_MAX * 4];
 };
 
 /*

@@ -169,6 +169,16 @@ static int open_backing(struct acow_disk *disk, struct chain *chain, struct acow
     return set_backing_size(disk, acow_size(disk->backing), msg);
 }
 
+/* What is wrong with a run-time file otherwise, who takes part in it finds out. */
+static int check_run(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg)
+{
+    struct stat st;
+
+    if (disk->sys->stat(disk->run_path, &st) < 0)
+        return 0;
+    return chain_add(chain, &st, CHAIN_RUN, disk->run_path, msg);
+}
+
 void disk_free(struct acow_disk *disk)
 {
     const int fds[] = { disk->meta_fd, disk->image_fd, disk->backing_fd, disk->run_fd };
@@ -238,6 +248,8 @@ int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, str
         r = disk_open_image(disk, chain, msg);
     if (r == 0)
         r = open_backing(disk, chain, msg);
+    if (r == 0)
+        r = check_run(disk, chain, msg);
     if (r == 0)
         r = region_attach(disk, msg);
     if (r < 0) {

@@ -113,6 +113,25 @@ Test(open, backing_file, .init = begin, .fini = tmp_end)
     refused("d.add-cow", -EINVAL, "hard");
 }
 
+/* Which is no run-time file of ours, and would be removed as what is left of one. */
+Test(open, run_time_file_is_another, .init = begin, .fini = tmp_end)
+{
+    file_pattern("d.add-cow.run", 0, 5000, 4);
+    with("d.add-cow.run", "d.img");
+    refused("d.add-cow", -EINVAL, "d.add-cow.run");
+    with("d.base", "d.add-cow.run");
+    refused("d.add-cow", -EINVAL, "d.add-cow.run");
+    meta_put("b.add-cow", "d.add-cow.run", "d.base", NULL, 2);
+    with("b.add-cow", "d.img");
+    refused("d.add-cow", -EINVAL, "d.add-cow.run");
+    /* Of a link of the chain. */
+    check(rename("d.add-cow.run", "b.add-cow.run") == 0);
+    meta_put("b.add-cow", "d.base", "d.img", NULL, 2);
+    with("b.add-cow", "b.add-cow.run");
+    refused("d.add-cow", -EINVAL, "b.add-cow.run");
+    check(file_len("b.add-cow.run") == 5000);
+}
+
 /* A file whose name ends in .add-cow is a disk, and any other is raw, whatever is in it. */
 Test(open, backing_is_told_by_its_name, .init = begin, .fini = tmp_end)
 {
