@@ -1,17 +1,16 @@
-"""More cases of hostile.py: one disk under two names, one file in two disks.
+"""More cases of hostile.py: one disk under two names, and files that take others' places.
 
 Whoever comes by another way either shares everything with those who have the disk open, or
 is refused with EBUSY and told who they are. There are never two run-time files in use for
 one disk.
 """
 import os
-import shutil
 import subprocess
 
 import common
 from badinput_cases import put
 from hostile import DISK, RUN, SIZE
-from hostile_cases import NOBODY, replace
+from hostile_cases import replace
 
 
 def share_or_refuse(t, a, what, name, flags="O_RDWR"):
@@ -119,36 +118,6 @@ def inode_numbers_used_again(t):
             os.path.exists(t.path(name)) and os.unlink(t.path(name))
 
 
-def one_image_in_two_disks(t):
-    for first, second, outcome in (("O_RDWR", "O_RDWR", "EBUSY"), ("O_RDWR", "O_RDONLY", "EBUSY"),
-                                   ("O_RDONLY", "O_RDWR", "EBUSY"), ("O_RDONLY", "O_RDONLY", "ok")):
-        t.disk()
-        t.disk("y.add-cow")
-        a, b = t.actor(), t.actor()
-        t.same("the first", a.open(DISK, first), "ok")
-        t.same("%s, then %s" % (first, second), b.open("y.add-cow", second), outcome)
-        if outcome != "ok":
-            t.says("%s, then %s" % (first, second), b, "x.raw", str(a.child.pid))
-        t.end(a)
-        t.end(b)
-
-
-def image_of_a_writer_as_backing_file(t):
-    for first, second, outcome in (("O_RDWR", "O_RDWR", "EBUSY"), ("O_RDWR", "O_RDONLY", "EBUSY"),
-                                   ("O_RDONLY", "O_RDWR", "ok")):
-        t.disk()
-        t.disk("y.add-cow", "x.raw", "y.raw")
-        for names in ((DISK, "y.add-cow"), ("y.add-cow", DISK)):
-            a, b = t.actor(), t.actor()
-            modes = (first, second) if names[0] == DISK else (second, first)
-            t.same("the first", a.open(names[0], modes[0]), "ok")
-            t.same("%s %s" % (names, modes), b.open(names[1], modes[1]), outcome)
-            if outcome != "ok":
-                t.says("%s %s" % (names, modes), b, "x.raw", str(a.child.pid))
-            t.end(a)
-            t.end(b)
-
-
 def backing_file_replaced_for_a_newcomer(t):
     """One state, two backing files: the newcomer would see another disk."""
     t.disk()
@@ -161,40 +130,7 @@ def backing_file_replaced_for_a_newcomer(t):
     t.content("afterwards", [(32768, 1024, "a512 N512")])
 
 
-def not_writable(t):
-    t.disk()
-    for name in os.listdir(t.d):
-        os.chown(t.path(name), 65534, 65534)
-
-
-def one_program_opens_it_twice(t):
-    """In a directory that is not writable, where others are kept out."""
-    for first, second in (("O_RDWR", "O_RDONLY"), ("O_RDONLY", "O_RDWR"), ("O_RDWR", "O_RDWR")):
-        not_writable(t)
-        a = t.actor(wrap=NOBODY)
-        t.same("first", a.open(flags=first), "ok")
-        t.same("%s, then %s" % (first, second), a.open(flags=second, at="g"), "ok")
-        a.lines()
-        writer, reader = ("f", "g") if first == "O_RDWR" else ("g", "f")
-        t.same("write", a.write(32768, "a", 512, writer), 512)
-        t.same("read", a.read(32768, 1024, reader), "a512 B512")
-        t.end(a)
-        t.content("in the end", [(32768, 512, "a512")])
-
-
-def qemu_reopens_it(t):
-    """With auto-read-only, as libvirt has it, QEMU opens for reading first."""
-    not_writable(t)
-    done = subprocess.run(
-        NOBODY + common.PRELOAD + ["qemu-io", "-c", "write -P 0x61 32768 512", "--image-opts",
-                                   "driver=raw,file.driver=file,file.auto-read-only=on,"
-                                   "file.filename=" + DISK],
-        cwd=t.d, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    t.same("qemu-io", (done.returncode, done.stderr), (0, b""))
-    t.content("in the end", [(32768, 1024, "a512 B512")])
-
-
-def all_cases(privileged):
+def all_cases():
     """(name, case, what it needs that is not there)"""
     link = lambda t: os.link(t.path(DISK), t.path("y.add-cow"))
     away = lambda t: os.rename(t.path(RUN), t.path("away"))
@@ -209,9 +145,6 @@ def all_cases(privileged):
             ("run-time-file-moved-reader", under_another_name(DISK, away, "O_RDONLY"))):
         yield name, case, None
     for case in (run_time_file_comes_back, child_after_the_directory_was_renamed,
-                 child_after_the_disk_was_made_anew, inode_numbers_used_again, one_image_in_two_disks,
-                 image_of_a_writer_as_backing_file, backing_file_replaced_for_a_newcomer):
+                 child_after_the_disk_was_made_anew, inode_numbers_used_again,
+                 backing_file_replaced_for_a_newcomer):
         yield case.__name__.replace("_", "-"), case, None
-    yield "one-program-opens-it-twice", one_program_opens_it_twice, privileged
-    yield "qemu-reopens-it", qemu_reopens_it, privileged or (
-        None if shutil.which("qemu-io") else "program qemu-io")
