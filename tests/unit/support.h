@@ -123,6 +123,9 @@ void usual_disk(uint64_t size, uint64_t backing_size);
 int in_child(int (*fn)(void *arg), void *arg);
 int wait_child(pid_t pid);
 
+/* A fork whose child does not outlive a test that fails, not even when it is stopped. */
+pid_t fork_child(void);
+
 /* Memory shared with children. */
 void *shared_memory(size_t len);
 

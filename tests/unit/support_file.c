@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "support.h"
@@ -222,12 +224,22 @@ int wait_child(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
 }
 
-int in_child(int (*fn)(void *arg), void *arg)
+pid_t fork_child(void)
 {
     pid_t pid;
 
     fflush(NULL);
     pid = fork();
+    check(pid >= 0, "%m");
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return pid;
+}
+
+int in_child(int (*fn)(void *arg), void *arg)
+{
+    pid_t pid = fork_child();
+
     if (pid == 0)
         _exit(fn(arg));
     return wait_child(pid);

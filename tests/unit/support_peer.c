@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 #include "peer.h"
 
@@ -68,7 +67,6 @@ static void run(const struct acow_sys *sys, int in, int out)
     struct acow_disk *disk = NULL;
     struct request req;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     while (read(in, &req, sizeof(req)) == sizeof(req)) {
         int64_t result = serve(sys, &disk, &req);
 
@@ -84,9 +82,7 @@ struct peer peer_start(const struct acow_sys *sys)
     struct peer peer;
 
     check(pipe(to) == 0 && pipe(from) == 0, "%m");
-    fflush(NULL);
-    peer.pid = fork();
-    check(peer.pid >= 0, "%m");
+    peer.pid = fork_child();
     if (peer.pid == 0) {
         close(to[1]);
         close(from[0]);

@@ -161,7 +161,7 @@ Test(between, kill_of_a_truncation_that_waits, .init = begin, .fini = tmp_end, .
     int fd;
 
     check(pipe(gate) == 0);
-    truncating = fork();
+    truncating = fork_child();
     if (truncating == 0) {
         check(read(gate[0], got, 1) == 1);
         disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);

@@ -131,7 +131,7 @@ Test(claim, child_of_fork, .init = begin, .fini = tmp_end)
 
     peer_end(&peer);
     check(pipe(hold) == 0);
-    pid = fork();
+    pid = fork_child();
     if (pid == 0) {
         acow_after_fork(parent);
         must_write(parent, "c", 1, 9000);
@@ -153,7 +153,7 @@ Test(claim, child_of_fork, .init = begin, .fini = tmp_end)
 Test(claim, child_of_fork_that_does_nothing, .init = begin, .fini = tmp_end)
 {
     struct acow_disk *parent = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
-    pid_t pid = fork();
+    pid_t pid = fork_child();
 
     if (pid == 0) {
         acow_after_fork(parent);

@@ -70,7 +70,7 @@ static void look(struct acow_disk *disk, const struct member *me, struct rnd *rn
 
 static void child_writes(struct acow_disk *disk, struct member *me, struct rnd *rnd)
 {
-    pid_t pid = fork();
+    pid_t pid = fork_child();
     int status;
 
     if (pid == 0) {
@@ -159,7 +159,7 @@ Test(crowd, comes_and_goes, .init = tmp_begin, .fini = tmp_end, .timeout = 120)
     fflush(NULL);
     for (unsigned i = 0; i < CROWD; i++) {
         members[i] = (struct member){ .number = i, .seed = test_seed(1000 * (i + 1)) };
-        pids[i] = fork();
+        pids[i] = fork_child();
         if (pids[i] == 0)
             _exit(lives(&members[i]));
     }

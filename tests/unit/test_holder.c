@@ -70,7 +70,7 @@ Test(holder, of_a_disk, .init = tmp_begin, .fini = tmp_end)
 
 Test(holder, stopped_and_strangely_named, .init = tmp_begin, .fini = tmp_end)
 {
-    pid_t pid = fork();
+    pid_t pid = fork_child();
     int status;
 
     if (pid == 0) {

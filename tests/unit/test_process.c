@@ -394,8 +394,7 @@ Test(process, child_goes_on_after_its_parent, .init = begin, .fini = tmp_end)
     check(pipe(family.go) == 0);
     family.disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
     must_write(family.disk, "new", 3, 1000);
-    fflush(NULL);
-    child = fork();
+    child = fork_child();
     if (child == 0)
         _exit(orphan(&family));
     must_close(family.disk);

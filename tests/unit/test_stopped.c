@@ -53,7 +53,7 @@ static void start_other(enum sys_op op, const char *file, int nth, uint64_t off,
     static const struct sys_hook hook = { .after = stop_after };
     int status;
 
-    pid = fork();
+    pid = fork_child();
     if (pid == 0) {
         uint8_t *buf = malloc(len);
 
@@ -191,7 +191,7 @@ Test(stopped, in_an_open, .init = begin, .fini = tmp_end)
     struct acow_disk *second;
 
     disk = must_open(&listening, "d.add-cow", ACOW_RDWR);
-    start_other(SYS_STAT, "d.add-cow.run", 1, 1000, 3000);
+    start_other(SYS_STAT, "d.add-cow.run", 2, 1000, 3000);
     check(writes(5000, 100, 7) == 100);
     must_flush(disk);
     check(writes(9000, 100, 8) == 100);
@@ -210,7 +210,7 @@ Test(stopped, in_an_open, .init = begin, .fini = tmp_end)
 Test(stopped, in_an_open_and_killed, .init = begin, .fini = tmp_end)
 {
     disk = must_open(&listening, "d.add-cow", ACOW_RDWR);
-    start_other(SYS_STAT, "d.add-cow.run", 1, 1000, 3000);
+    start_other(SYS_STAT, "d.add-cow.run", 2, 1000, 3000);
     check(writes(9000, 100, 8) == 100);
     other_is_killed();
     must_close(disk);
@@ -234,7 +234,7 @@ Test(stopped, nobody_is, .init = begin, .fini = tmp_end)
     pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
     pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
     pthread_mutex_init(&shared->lock, &attr);
-    pid = fork();
+    pid = fork_child();
     if (pid == 0) {
         pthread_mutex_lock(&shared->lock);
         __atomic_store_n(&shared->held, 1, __ATOMIC_RELEASE);
