@@ -80,7 +80,7 @@ static int look_inside(struct acow_disk *disk, const struct stat *st, struct reg
         r = runfile_map_head(disk, PROT_READ | PROT_WRITE, region);
         if (r < 0)
             return r;
-        usable = runfile_judge(disk, *region, st, msg);
+        usable = runfile_judge(disk, disk->run_fd, *region, *alive, msg);
     }
     if (usable == 0 && *alive)
         return msg_set(msg, -EIO, "%s: is damaged while in use", disk->run_path);
@@ -124,7 +124,8 @@ static int join_region(struct acow_disk *disk, const struct stat *st, struct aco
         return r;
     usable = look_inside(disk, st, &region, &alive, msg);
     if (usable == 1)
-        r = alive ? runfile_join_live(disk, region, msg) : runfile_take_over(disk, region, size);
+        r = alive ? runfile_join_live(disk, region, msg)
+                  : runfile_take_over(disk, region, size, msg);
     else if (usable < 0)
         r = usable;
     else if (st->st_size == 0)
@@ -246,7 +247,7 @@ static int peek(struct acow_disk *disk, struct region **region, struct acow_msg 
     if (r == 0 && st.st_size >= REGION_HEAD) {
         r = runfile_map_head(disk, PROT_READ, region);
         if (r == 0)
-            r = runfile_judge(disk, *region, &st, msg);
+            r = runfile_judge(disk, disk->run_fd, *region, false, msg);
     }
     if (r == 1 && (*region)->gen != REGION_DEAD)
         return 1;

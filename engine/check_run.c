@@ -126,11 +126,11 @@ static void usable(struct check *check, struct acow_disk *disk, const struct loo
         left_over(check, disk, pending);
 }
 
-static void judge(struct check *check, struct acow_disk *disk, const struct look *look,
+static void judge(struct check *check, struct acow_disk *disk, int fd, struct look *look,
                   int64_t pending)
 {
     bool region = runfile_is_region(&look->region);
-    int r = runfile_judge(disk, &look->region, &look->st, &check->msg);
+    int r = runfile_judge(disk, fd, &look->region, look->live, &check->msg);
 
     if (r == 1)
         usable(check, disk, look, pending);
@@ -147,13 +147,15 @@ static void judge(struct check *check, struct acow_disk *disk, const struct look
         check_found(check, ACOW_FOUND_RUN_VERSION, ACOW_UNCHECKED, r, disk->run_path);
     else if (r == -ESTALE)
         found(check, disk, ACOW_FOUND_RUN_FOREIGN, r);
+    else if (r == -EIO && look->live)
+        found(check, disk, ACOW_FOUND_RUN_DAMAGED, r);
     else if (r == -EIO && !runfile_is_whole(&look->region, &look->st))
         found(check, disk, ACOW_FOUND_RUN_DAMAGED, r);
     else if (r < 0)
         unreadable(check, disk, r);
 }
 
-static void look_inside(struct check *check, struct acow_disk *disk, const struct look *look,
+static void look_inside(struct check *check, struct acow_disk *disk, int fd, struct look *look,
                         int64_t pending)
 {
     int r = runfile_check_trust(disk, &look->st, &check->msg);
@@ -163,7 +165,7 @@ static void look_inside(struct check *check, struct acow_disk *disk, const struc
     else if (r < 0)
         unreadable(check, disk, r);
     else
-        judge(check, disk, look, pending);
+        judge(check, disk, fd, look, pending);
 }
 
 bool check_run_file(struct check *check, struct acow_disk *disk, int64_t pending)
@@ -178,7 +180,7 @@ bool check_run_file(struct check *check, struct acow_disk *disk, int64_t pending
         r = fd < 0 ? fd : look_at(disk, fd, &look);
         if (r == 0) {
             in_use = look.live || look.moving;
-            look_inside(check, disk, &look, pending);
+            look_inside(check, disk, fd, &look, pending);
         }
         if (fd >= 0)
             disk->sys->close(fd);

@@ -101,8 +101,15 @@ static uint64_t roomy(uint64_t pages)
 static int map_area(struct acow_disk *disk, struct att *att, const struct att *old, uint64_t pages)
 {
     int prot = disk->role == ROLE_LOOKER ? PROT_READ : PROT_READ | PROT_WRITE;
-    int r;
+    struct stat st;
+    int r = disk->sys->fstat(disk->run_fd, &st);
 
+    if (r < 0)
+        return r;
+    /* Room is made before it is told of: someone else has written into the region. */
+    if (pages > bits_pages(format_sectors(ACOW_SIZE_MAX))
+        || (uint64_t)st.st_size < REGION_HEAD + bits_area(pages))
+        return -EIO;
     att->bits.pages = pages;
     if (old && old->area_map && bits_area(pages) <= old->area_len) {
         att->area_map = old->area_map;
@@ -229,25 +236,30 @@ static int reserve_summaries(struct acow_disk *disk, uint64_t from_pages, uint64
     return 0;
 }
 
-/* A page of the metadata file that has no pending bits is written by nobody else. */
-static int reserve_meta(struct acow_disk *disk, uint64_t page, uint64_t npages)
+/* Gives whole pages of fd storage, and leaves in them what is there. Nobody else writes there now. */
+static int keep(struct acow_disk *disk, int fd, int64_t off, uint64_t npages)
 {
     const struct acow_sys *sys = disk->sys;
-    int64_t off = (int64_t)(FORMAT_HEADER + page * BITS_PAGE);
-    int r = sys->fallocate(disk->meta_fd, FALLOC_FL_KEEP_SIZE, off, (int64_t)(npages * BITS_PAGE));
+    int r = sys->fallocate(fd, FALLOC_FL_KEEP_SIZE, off, (int64_t)(npages * BITS_PAGE));
 
     for (; r == -EOPNOTSUPP && npages > 0; npages--, off += BITS_PAGE) {
         char same[BITS_PAGE];
-        ssize_t n = sys->pread(disk->meta_fd, same, sizeof(same), off);
+        ssize_t n = sys->pread(fd, same, sizeof(same), off);
 
         if (n > 0)
-            n = sys->pwrite(disk->meta_fd, same, (size_t)n, off);
+            n = sys->pwrite(fd, same, (size_t)n, off);
         if (n < 0)
             return (int)n;
         if (npages == 1)
             return 0;
     }
     return r;
+}
+
+/* A page of the metadata file that has no pending bits is written by nobody else. */
+static int reserve_meta(struct acow_disk *disk, uint64_t page, uint64_t npages)
+{
+    return keep(disk, disk->meta_fd, (int64_t)(FORMAT_HEADER + page * BITS_PAGE), npages);
 }
 
 static int extend_meta(struct acow_disk *disk, uint64_t len)
@@ -310,6 +322,9 @@ int region_reserve(struct acow_disk *disk, const struct att *att, uint64_t first
     uint64_t end = (first + count - 1) / BITS_PAGE_SECTORS + 1;
     int r;
 
+    /* Room is made before a disk grows: someone else has written into the region. */
+    if (end > bits->pages)
+        return -EIO;
     while (page < end && bits_state(bits, page) != PAGE_NONE)
         page++;
     if (page == end)
@@ -332,5 +347,39 @@ int region_reserve(struct acow_disk *disk, const struct att *att, uint64_t first
             page++;
     }
     region_unlock(&att->region->reserve_lock);
+    return r;
+}
+
+/* One chunk: its summary, and those of its pages that it says are reserved. */
+static int reserve_chunk_again(struct acow_disk *disk, uint64_t first, uint64_t pages)
+{
+    uint8_t summary[BITS_CHUNK_PAGES];
+    int64_t at = (int64_t)(REGION_HEAD + bits_summary_at(first));
+    int r = keep(disk, disk->run_fd, at, 1);
+    ssize_t n;
+
+    if (r < 0)
+        return r;
+    n = disk->sys->pread(disk->run_fd, summary, sizeof(summary), at);
+    if (n != sizeof(summary))
+        return n < 0 ? (int)n : -EIO;
+    for (uint64_t i = 0; r == 0 && i < BITS_CHUNK_PAGES; i++) {
+        if (summary[i] == PAGE_NONE)
+            continue;
+        if (summary[i] > PAGE_DIRTY || first + i >= pages)
+            return -EINVAL;
+        r = keep(disk, disk->run_fd, (int64_t)(REGION_HEAD + bits_page_at(first + i)), 1);
+    }
+    return r;
+}
+
+int region_reserve_again(struct acow_disk *disk, const struct region *region)
+{
+    int r = disk->sys->ftruncate(disk->run_fd, (int64_t)(REGION_HEAD + bits_area(region->pages)));
+
+    if (r == 0)
+        r = keep(disk, disk->run_fd, 0, REGION_HEAD / BITS_PAGE);
+    for (uint64_t page = 0; r == 0 && page < region->pages; page += BITS_CHUNK_PAGES)
+        r = reserve_chunk_again(disk, page, region->pages);
     return r;
 }

@@ -124,6 +124,12 @@ int region_fill(struct acow_disk *disk, int fd, int64_t off, int64_t len);
 int region_reserve(struct acow_disk *disk, const struct att *att, uint64_t first, uint64_t count);
 
 /*
+ * Makes it true, in a run-time file that nobody uses, that what its summary says is reserved is
+ * so, and that there is nothing beyond its pages. -EINVAL: the summary says what it cannot.
+ */
+int region_reserve_again(struct acow_disk *disk, const struct region *region);
+
+/*
  * 0; 1 if it was taken over from a dead holder; -EIO if it is damaged; -ETIMEDOUT if its
  * holder is stopped, and has been for long.
  */

@@ -77,8 +77,10 @@ static int lengthen(struct acow_disk *disk, struct region *region, const struct 
     int64_t len = (int64_t)(REGION_HEAD + bits_area(pages));
     int r = st->st_size < len ? disk->sys->ftruncate(disk->run_fd, len) : 0;
 
-    if (r == 0)
+    if (r == 0) {
         region->pages = pages;
+        region->size = size;
+    }
     return r;
 }
 
@@ -96,7 +98,7 @@ static int make_whole(struct acow_disk *disk, uint64_t size)
     r = runfile_map_head(disk, PROT_READ | PROT_WRITE, &region);
     if (r < 0)
         return r;
-    r = runfile_judge(disk, region, &st, NULL);
+    r = runfile_judge(disk, disk->run_fd, region, false, NULL);
     if (r == -EIO && !runfile_is_whole(region, &st))
         r = lengthen(disk, region, &st, size);
     disk->sys->munmap(region, REGION_HEAD);

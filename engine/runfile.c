@@ -73,17 +73,97 @@ static int files_of(struct acow_disk *disk, struct region_files *out)
     return r < 0 ? r : disk->sys->birth(disk->image_fd, &out->image_birth);
 }
 
-bool runfile_is_whole(const struct region *region, const struct stat *st)
+#define LOCKS (3 + REGION_STRIPES)
+
+static pthread_mutex_t *nth_lock(struct region *region, int n)
 {
-    return region->pages <= bits_pages(format_sectors(ACOW_SIZE_MAX))
-           && (uint64_t)st->st_size >= REGION_HEAD + bits_area(region->pages);
+    switch (n) {
+    case 0:
+        return &region->size_lock;
+    case 1:
+        return &region->flush_lock;
+    case 2:
+        return &region->reserve_lock;
+    default:
+        return &region->stripes[n - 3].lock;
+    }
 }
 
-int runfile_judge(struct acow_disk *disk, const struct region *region, const struct stat *st,
-                 struct acow_msg *msg)
+static int init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attr;
+    int r = pthread_mutexattr_init(&attr);
+
+    if (r)
+        return -r;
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return 0;
+}
+
+static int init_locks(struct region *region)
+{
+    int r = 0;
+
+    for (int n = 0; r == 0 && n < LOCKS; n++)
+        r = init_lock(nth_lock(region, n));
+    return r;
+}
+
+/* A lock of another kind would not be taken as ours are; for some kinds libc ends the process. */
+static bool are_our_locks(struct region *region)
+{
+    pthread_mutex_t ours;
+    int n = 0;
+
+    if (init_lock(&ours) < 0)
+        return false;
+    while (n < LOCKS && nth_lock(region, n)->__data.__kind == ours.__data.__kind)
+        n++;
+    return n == LOCKS;
+}
+
+/*
+ * What is wrong with the head, or NULL: whoever may write to the disk may have put anything
+ * there. Where nobody is alive, the locks and the generation are made anew.
+ */
+static const char *find_flaw(struct region *region, uint64_t size, uint64_t pages, uint64_t there,
+                             bool alive)
+{
+    if (pages > bits_pages(format_sectors(ACOW_SIZE_MAX)) || there < REGION_HEAD + bits_area(pages))
+        return "cut short";
+    if (size > ACOW_SIZE_MAX || bits_pages(format_sectors(size)) > pages)
+        return "no room for a disk of its size";
+    if (alive && region->gen > REGION_DEAD / 2)
+        return "no such generation";
+    if (alive && !are_our_locks(region))
+        return "its locks are none of ours";
+    return NULL;
+}
+
+static int damaged(struct acow_disk *disk, const char *how, bool alive, struct acow_msg *msg)
+{
+    if (alive)
+        return msg_set(msg, -EIO, "%s: is damaged while in use (%s)", disk->run_path, how);
+    return msg_set(msg, -EIO, "%s: is damaged (%s); if no program uses the disk, remove it: that "
+                   "gives up what was written and not flushed", disk->run_path, how);
+}
+
+bool runfile_is_whole(struct region *region, const struct stat *st)
+{
+    return !find_flaw(region, region->size, region->pages, (uint64_t)st->st_size, false);
+}
+
+int runfile_judge(struct acow_disk *disk, int fd, struct region *region, bool alive,
+                  struct acow_msg *msg)
 {
     struct region_files files;
+    uint64_t size, pages;
+    const char *flaw;
     char boot_id[40];
+    struct stat st;
     int r;
 
     if (region->magic != REGION_MAGIC)
@@ -103,27 +183,14 @@ int runfile_judge(struct acow_disk *disk, const struct region *region, const str
         return msg_set(msg, -ESTALE, "%s: belongs to other files than %s and its image (copied or "
                        "replaced?); if no program uses the disk, remove it", disk->run_path,
                        disk->meta_path);
-    if (!runfile_is_whole(region, st))
-        return msg_set(msg, -EIO, "%s: is damaged (cut short)", disk->run_path);
-    return 1;
-}
-
-static int init_mutexes(struct region *region)
-{
-    pthread_mutexattr_t attr;
-    int r = pthread_mutexattr_init(&attr);
-
-    if (r)
-        return -r;
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&region->size_lock, &attr);
-    pthread_mutex_init(&region->flush_lock, &attr);
-    pthread_mutex_init(&region->reserve_lock, &attr);
-    for (int i = 0; i < REGION_STRIPES; i++)
-        pthread_mutex_init(&region->stripes[i].lock, &attr);
-    pthread_mutexattr_destroy(&attr);
-    return 0;
+    /* In the order opposite to that of growth, which may be under way. */
+    size = __atomic_load_n(&region->size, __ATOMIC_ACQUIRE);
+    pages = __atomic_load_n(&region->pages, __ATOMIC_ACQUIRE);
+    r = disk->sys->fstat(fd, &st);
+    if (r < 0)
+        return r;
+    flaw = find_flaw(region, size, pages, (uint64_t)st.st_size, alive);
+    return flaw ? damaged(disk, flaw, alive, msg) : 1;
 }
 
 int runfile_make(struct acow_disk *disk, struct region **out, uint64_t size,
@@ -151,7 +218,7 @@ int runfile_make(struct acow_disk *disk, struct region **out, uint64_t size,
     if (r == 0)
         r = read_boot_id(disk, region->boot_id, msg);
     if (r == 0)
-        r = init_mutexes(region);
+        r = init_locks(region);
     if (r == 0)
         r = region_room(disk, region, size);
     if (r < 0) {
@@ -163,38 +230,65 @@ int runfile_make(struct acow_disk *disk, struct region **out, uint64_t size,
     return 0;
 }
 
-int runfile_take_over(struct acow_disk *disk, struct region *region, uint64_t size)
+int runfile_take_over(struct acow_disk *disk, struct region *region, uint64_t size,
+                      struct acow_msg *msg)
 {
     int r;
 
     memset(region->holders, 0, sizeof(region->holders));
-    r = init_mutexes(region);
+    r = init_locks(region);
     region->backing_dev = disk->backing_dev;
     region->backing_ino = disk->backing_ino;
-    region->size = size;
     region->meta_len = 0;
     if (r == 0)
+        r = region_reserve_again(disk, region);
+    if (r == -EINVAL)
+        return damaged(disk, "its summary", false, msg);
+    if (r == 0)
         r = region_room(disk, region, size);
+    /* Only now: a head must never tell of a size that it has no room for. */
+    if (r == 0)
+        region->size = size;
     region->gen = region->gen % (REGION_DEAD / 2) + 1;
     return r;
 }
 
+/*
+ * The lock is held, so nothing is under way: the disk is not larger than its image, nor is the
+ * metadata file shorter than it was said to be, but by a stranger's hand.
+ */
+static int believe_files(struct acow_disk *disk, struct region *region, bool size_lost)
+{
+    struct stat meta;
+    uint64_t image;
+    int r = disk_image_size(disk, &image);
+
+    if (r == 0)
+        r = disk->sys->fstat(disk->meta_fd, &meta);
+    if (r < 0)
+        return r;
+    if (size_lost || region->size > image)
+        __atomic_store_n(&region->size, image, __ATOMIC_RELEASE);
+    if (region->meta_len > (uint64_t)meta.st_size)
+        region->meta_len = 0;
+    return 0;
+}
+
 int runfile_join_live(struct acow_disk *disk, struct region *region, struct acow_msg *msg)
 {
-    int r;
+    int died, r;
 
     if (region->backing_dev != disk->backing_dev || region->backing_ino != disk->backing_ino)
         return msg_set(msg, -ESTALE, "%s: has been replaced while it is in use as the backing file of "
                        "%s; close the programs that use that disk", disk->backing_path
                        ? disk->backing_path : "the backing file", disk->meta_path);
-    r = region_lock(disk, &region->size_lock);
-    if (r < 0)
-        return r;
-    if (r > 0) {
-        /* Who died may have made room and not said so. */
+    died = region_lock(disk, &region->size_lock);
+    if (died < 0)
+        return died;
+    /* Who died may have made room and not said so. */
+    if (died)
         __atomic_fetch_add(&region->gen, 1, __ATOMIC_ACQ_REL);
-        r = disk_image_size(disk, &region->size);
-    }
+    r = believe_files(disk, region, died);
     if (r == 0)
         r = region_room(disk, region, region->size);
     region_unlock(&region->size_lock);

@@ -78,7 +78,7 @@ Test(between, truncations_around_a_write, .init = begin, .fini = tmp_end)
 
 /* ---- a fork that does nothing ------------------------------------------------ */
 
-static int gate[2];
+static int gate[2], done[2];
 
 static int die_in_flush(struct sys_call *call)
 {
@@ -98,11 +98,13 @@ static int die_in_close(void *arg)
     must_write(disk, "first", 5, 1000);
     if (fork() == 0) {
         close(gate[1]);
+        close(done[0]);
         acow_after_fork(disk);
         check(read(gate[0], buf, 1) == 0);
         must_read(disk, buf, 5, 1000);
         check(memcmp(buf, "other", 5) == 0);
         must_close(disk);
+        check(write(done[1], "", 1) == 1);
         _exit(0);
     }
     sys_hook(&hook);
@@ -115,13 +117,15 @@ Test(between, idle_child_of_a_killed_closer, .init = begin, .fini = tmp_end, .ti
     struct acow_disk *disk;
     char buf[5];
 
-    check(pipe(gate) == 0);
+    check(pipe(gate) == 0 && pipe(done) == 0);
     check(in_child(die_in_close, NULL) == 256 + SIGKILL);
     disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
     must_read(disk, buf, 5, 1000);
     check(memcmp(buf, "first", 5) == 0);
     must_write(disk, "other", 5, 1000);
     close(gate[1]);
+    close(done[1]);
+    check(read(done[0], buf, 1) == 1, "the child found something else");
     must_close(disk);
 }
 

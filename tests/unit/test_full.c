@@ -11,6 +11,8 @@
 #include <sys/mount.h>
 
 #include "model.h"
+#include "peer.h"
+#include "region.h"
 #include "sys_hook.h"
 
 #define PAGE 4096u
@@ -140,4 +142,27 @@ Test(full, at_every_page, .init = begin, .fini = end)
             model_free(&model);
         }
     }
+}
+
+/* A run-time file that says of a page that it is reserved, which is a hole: as a copy may have it. */
+Test(full, taken_over_with_a_hole, .init = begin, .fini = end)
+{
+    struct peer peer = peer_start(&acow_sys_libc);
+    struct acow_disk *disk;
+    int fd;
+
+    peer_open(&peer, ACOW_RDWR);
+    peer_write(&peer, 9000, 3000, 3);
+    peer_kill(&peer);
+    fd = open("d.add-cow.run", O_RDWR);
+    check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, REGION_HEAD + bits_page_at(0),
+                    BITS_PAGE) == 0);
+    close(fd);
+    fill_up(0);
+    check(acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR, &disk, NULL) == -ENOSPC);
+    unlink("filler");
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    fill_up(1);
+    must_write(disk, "x", 1, 9000);
+    must_close(disk);
 }
