@@ -38,6 +38,7 @@ micro := $(BUILD)/bench/micro
 unit := $(BUILD)/tests/unit
 tool_unit := $(BUILD)/tests/tool
 power := $(BUILD)/tests/power
+fuzzers := $(patsubst tests/fuzz/target_%.c,$(BUILD)/tests/fuzz_%,$(wildcard tests/fuzz/target_*.c))
 
 PYTHON ?= /usr/bin/python3
 export PYTHONDONTWRITEBYTECODE := 1
@@ -96,6 +97,15 @@ $(power): $(power_obj) $(archive)
 	@mkdir -p $(@D)
 	$(call quiet,LD)$(link) $^ -lpthread
 
+# With libFuzzer's main if the flags ask for it, else with one that replays. They share the unit
+# tests' support, but for what a failed check does, and so need only Criterion's stand-in.
+fuzz_main := $(if $(findstring fuzzer,$(CFLAGS)),,replay mutate)
+fuzz_obj := $(patsubst %,$(BUILD)/obj/tests/fuzz/%.o,input watch flat $(fuzz_main)) \
+	$(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/support_check.c,$(wildcard tests/unit/support_*.c)))
+$(fuzzers): $(BUILD)/tests/fuzz_%: $(BUILD)/obj/tests/fuzz/target_%.o $(fuzz_obj) $(archive)
+	@mkdir -p $(@D)
+	$(call quiet,LD)$(link) $^ -lpthread
+
 # Another compiler or other flags make everything anew.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
@@ -109,13 +119,13 @@ $(BUILD)/have-libunwind:
 	@touch $@
 
 -include $(patsubst %.o,%.d,$(engine_obj) $(shim_obj) $(tool_obj) $(unit_obj) $(tool_unit_obj) \
-	$(power_obj))
+	$(power_obj)) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)
 
 # ---- test --------------------------------------------------------------------
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := boot e2e crosscheck selftest hostile watch badinput unit power tool-unit tool-cli wrapper layers symbols
+parts := boot e2e crosscheck selftest hostile watch badinput fuzz unit power tool-unit tool-cli wrapper layers symbols
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e := $(PYTHON) tests/e2e/harness.py
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
@@ -123,6 +133,7 @@ run_selftest := tests/e2e/selftests.sh
 run_watch := $(PYTHON) tests/e2e/watch.py
 run_badinput := $(PYTHON) tests/e2e/badinput.py
 run_hostile := $(PYTHON) tests/e2e/hostile.py
+run_fuzz := tests/fuzz/fuzz.sh replay $(BUILD)/fuzz
 run_unit := $(unit) --verbose
 run_power = $(power) --states $(or $(STATES),100000) --seed $(or $(SEED),1)
 run_tool-unit := $(tool_unit) --verbose
@@ -132,7 +143,7 @@ run_layers := tests/layers.sh
 run_symbols := $(PYTHON) tests/symbols.py
 
 part_targets := $(addprefix check-,$(parts))
-.PHONY: $(part_targets) check-tool check-build
+.PHONY: $(part_targets) check-tool check-build fuzz fuzzers fuzzers-replay
 export CC BUILD
 
 check-power: STATES ?= 1000000
@@ -141,7 +152,7 @@ check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(run_$(p))')
 
-check-build: all $(unit) $(tool_unit) $(power)
+check-build: all $(unit) $(tool_unit) $(power) fuzzers-replay
 
 check-boot: all ## run one part: boot a guest from a disk
 check-e2e: all ## … real programs, on a plain file and on a disk
@@ -150,6 +161,7 @@ check-selftest: all ## … that the two above see what they should
 check-watch: all ## … tracing, summaries, messages, and what is durable when
 check-badinput: all ## … hostile and broken input
 check-hostile: all ## … files that change under programs, and odd places
+check-fuzz: fuzzers-replay ## … every fuzz target on its seeds and what chance makes of them
 check-unit: $(unit) ## … the engine's unit tests
 check-power: $(power) ## … every state a power cut could leave (STATES=1000000 SEED=1)
 check-tool: check-tool-unit check-tool-cli ## … addcow-img
@@ -162,15 +174,30 @@ check-symbols: all ## … which symbols of libc are hooked, and why not the othe
 $(part_targets): check-%:
 	$(run_$*)
 
+sanitize := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
 asan: ## run the unit tests under the address and undefined-behaviour sanitizers
-	$(MAKE) BUILD=build/asan STATES=20000 check-unit check-tool-unit check-power \
-		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+	$(MAKE) BUILD=build/asan STATES=20000 check-unit check-tool-unit check-power CFLAGS='$(sanitize)'
+
+# The targets are of use with sanitizers alone, so they have a build of their own.
+fuzzers: $(fuzzers)
+fuzzers-replay:
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz fuzzers CPPFLAGS='-I tests/tsan' CFLAGS='$(sanitize)'
+
+TIME ?= 60
+fuzz: ## let libFuzzer look for what breaks the engine, TIME seconds for each target (needs clang)
+	@tests/deps.sh clang libclang-rt-dev
+	$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/libfuzzer fuzzers CPPFLAGS='-I tests/tsan' \
+		CFLAGS='$(sanitize) -fsanitize=fuzzer-no-link' LDFLAGS=-fsanitize=fuzzer
+	tests/fuzz/fuzz.sh run $(BUILD)/libfuzzer $(TIME)
 
 # Criterion cannot work there: tests/tsan stands in for it. Nor can gcc's sanitizer with all
 # of the kernel's random addresses, nor its deadlock detector with more than 64 locks held.
-tsan: ## run the engine's unit tests under the thread sanitizer
+tsan: ## run the engine's unit tests and fuzz targets under the thread sanitizer
 	TSAN_OPTIONS=detect_deadlocks=0 setarch -R $(MAKE) BUILD=build/tsan check-unit UNIT_RUNNER=tests/tsan/runner.c run_unit=build/tsan/tests/unit \
 		CPPFLAGS='-I tests/tsan' CFLAGS='-O1 -g -fsanitize=thread'
+	$(MAKE) BUILD=build/tsan fuzzers CPPFLAGS='-I tests/tsan' CFLAGS='-O1 -g -fsanitize=thread'
+	TSAN_OPTIONS='detect_deadlocks=0 halt_on_error=1' setarch -R tests/fuzz/fuzz.sh replay build/tsan
 
 # ---- for people --------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what `make demo` and `make check` need: one dpkg-query and nothing more when all of
-# it is there. On a system without apt-get it says what is missing and goes on, and the
-# tests then say which programs they lack.
+# Installs what `make demo` and `make check` need, and the packages given as arguments: one
+# dpkg-query and nothing more when all of it is there. On a system without apt-get it says
+# what is missing and goes on, and the tests then say which programs they lack.
 #
 # The boot test needs a kernel with its modules. Installing the kernel's package would build an initramfs
 # and touch the boot loader; so where /boot has none, the package is unpacked into
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 packages=(gcc libc6-dev libcriterion-dev libunwind-dev fio qemu-utils qemu-system-x86 e2fsprogs
     sqlite3 python3 perl busybox-static cpio xz-utils zstd file kmod musl-tools libcap2-bin bsdextrautils
-    xxd)
+    xxd "$@")
 kernel=build/kernel
 
 say() { echo "deps: $*" >&2; }

@@ -219,8 +219,12 @@ void file_pattern(const char *path, uint64_t off, size_t len, unsigned tag)
 int wait_child(pid_t pid)
 {
     int status;
+    pid_t ended;
 
-    check(pid > 0 && waitpid(pid, &status, 0) == pid, "%m");
+    do
+        ended = waitpid(pid, &status, 0);
+    while (ended < 0 && errno == EINTR);
+    check(pid > 0 && ended == pid, "%m");
     return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
 }
 
