@@ -19,7 +19,7 @@
 #define CAP (96 * KIB)
 #define HANDLES 3
 #define STEPS 64
-#define CHILDREN 3              /* in an input, since a fork takes as long as many steps */
+#define CHILDREN 2              /* in an input, since a fork takes as long as many steps */
 
 static const uint64_t disk_sizes[] = {
     20000, 0, 1, 511, 512, 513, 4096, 5000, 8191, 32768, 33333, 65536, 65537, 70000,

@@ -140,7 +140,7 @@ static void change(struct input *in, uint8_t what, bool live)
     static const size_t fields[] = {
         offsetof(struct region, gen), offsetof(struct region, size),
         offsetof(struct region, pages), offsetof(struct region, meta_len),
-        offsetof(struct region, meta_ino), offsetof(struct region, poison),
+        offsetof(struct region, files), offsetof(struct region, poison),
         offsetof(struct region, abi), offsetof(struct region, magic),
     };
     uint64_t page, off, value;
@@ -237,9 +237,9 @@ static int make_run(struct input *in, uint64_t size)
         put_right((struct blob){ head, sizeof(head) });
     if (who & 1) {
         free_locks();
-        check(lock_set(&acow_sys_libc, fd, F_OFD_SETLK, F_RDLCK, REGION_LIVE) == 0);
+        check(lock_set(&acow_sys_libc, fd, F_RDLCK, REGION_LIVE) == 0);
         if (who & 2)
-            check(lock_set(&acow_sys_libc, fd, F_OFD_SETLK, F_RDLCK, REGION_WRITER) == 0);
+            check(lock_set(&acow_sys_libc, fd, F_RDLCK, REGION_WRITER) == 0);
         return fd;
     }
     close(fd);
@@ -324,8 +324,12 @@ static void look(struct world *world)
 static void write_some(struct world *world)
 {
     uint64_t size = (uint64_t)file_len("d.img");
-    uint64_t off = input_byte(world->in) % 2 ? input_below(world->in, 20000)
-                                             : input_below(world->in, size + 600);
+    uint8_t where = input_byte(world->in) % 4;
+    /* Far behind the end only if the size is not what it was: else the disk would grow so far. */
+    uint64_t off = where == 1 ? input_below(world->in, 20000)
+                   : where == 2 && acow_size(world->disk) > (int64_t)(128 * KIB * MIB)
+                       ? input_number(world->in, 5) % (100 * KIB * MIB)
+                       : input_below(world->in, size + 600);
     size_t len = 1 + input_below(world->in, 2000);
     uint8_t buf[2000], got[2000];
     ssize_t n;
