@@ -20,6 +20,11 @@
 #define ACOW_NAME_MAX 1023u            /* bytes in a backing or image name */
 #define ACOW_SIZE_MAX (1ull << 50)     /* largest disk served: 1 PiB */
 #define ACOW_CHAIN_MAX 64              /* disks in a chain, the top one included */
+/*
+ * The engine's record locks on an image file are on bytes from here on. Who uses its descriptors
+ * (acow_open_image) for locks of other kinds keeps below.
+ */
+#define ACOW_LOCK_FIRST (1ull << 60)
 #define ACOW_SUFFIX ".add-cow"
 
 struct acow_disk;

@@ -15,6 +15,7 @@
 #include "leave.h"
 #include "process.h"
 #include "real.h"
+#include "record.h"
 #include "report.h"
 #include "stream.h"
 
@@ -25,22 +26,13 @@ static int bad_fd(void)
     return -1;
 }
 
-/* Closing any descriptor of a file drops this process's record locks on it. */
-static void drop_record_locks(struct ofd *ofd)
-{
-    struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-
-    if (ofd->record_locked && ofd->image_fd >= 0)
-        REAL(fcntl)(ofd->image_fd, F_SETLK, &all);
-}
-
 /* The slot's end, after the descriptor's. */
 static int release(struct ofd *ofd)
 {
     int saved = errno;
     int r;
 
-    drop_record_locks(ofd);
+    record_drop(ofd);
     process_busy++;
     r = ofd_unref(ofd);
     process_busy--;
@@ -166,28 +158,6 @@ static int set_flags(struct ofd *ofd, int fd, int flags)
     return r;
 }
 
-/* Record locks go to the image, where all that have the disk open meet. */
-static int lock_record(struct ofd *ofd, int cmd, struct flock *fl)
-{
-    struct acow_disk *disk;
-    struct flock mine;
-    int r = ofd_disk(ofd, &disk);
-
-    if (r < 0)
-        return r;
-    mine = *fl;
-    if (mine.l_whence == SEEK_CUR) {
-        mine.l_whence = SEEK_SET;
-        mine.l_start += (off_t)ofd->state->offset;
-    }
-    if (cmd == F_SETLK || cmd == F_SETLKW)
-        ofd->record_locked = true;
-    r = NATIVE(REAL(fcntl)(ofd->image_fd, cmd, &mine));
-    if (r >= 0 && (cmd == F_GETLK || cmd == F_OFD_GETLK))
-        *fl = mine;
-    return r;
-}
-
 static int on_image(struct ofd *ofd, int cmd, void *arg)
 {
     struct acow_disk *disk;
@@ -219,7 +189,7 @@ static int fcntl_disk(struct ofd *ofd, int fd, int cmd, void *arg)
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
     case F_OFD_GETLK:
-        return lock_record(ofd, cmd, arg);
+        return record_lock(ofd, cmd, arg);
     case F_GETFD:
     case F_SETFD:
     case F_GETOWN:

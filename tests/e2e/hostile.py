@@ -28,7 +28,7 @@ DISK, RUN = "x.add-cow", "x.add-cow.run"
 SIZE = 65536
 END = 16384         # sectors before it are the image's
 ACTOR = r"""
-import errno, itertools, json, os, subprocess, sys
+import errno, fcntl, itertools, json, os, subprocess, sys
 fds = {}
 def runs(data):
     return " ".join("%c%d" % (byte, len(list(group))) for byte, group in itertools.groupby(data))
@@ -68,6 +68,8 @@ def do(what, name, *args):
         os.ftruncate(fds[name], args[0])
     elif what == "sync":
         os.fsync(fds[name])
+    elif what == "lock":
+        fcntl.lockf(fds[name], fcntl.LOCK_EX | fcntl.LOCK_NB, args[1], args[0])
     elif what == "close":
         os.close(fds.pop(name))
     elif what == "child":

@@ -118,6 +118,19 @@ def inode_numbers_used_again(t):
             os.path.exists(t.path(name)) and os.unlink(t.path(name))
 
 
+def record_lock_beyond_all_data(t):
+    """There the library's own locks are: refused, rather than granted to two."""
+    t.disk()
+    for start, length, outcome in ((1 << 60, 1, "EOVERFLOW"), (1 << 62, 0, "EOVERFLOW"),
+                                   ((1 << 60) + 5, -3, "EOVERFLOW"), ((1 << 60) + 5, -10, "ok"),
+                                   ((1 << 60) - 1, 0, "ok"), (0, 0, "ok")):
+        a = t.actor()
+        t.same("open", a.open(), "ok")
+        t.same("%d, %d" % (start, length), a("lock", "f", start, length), outcome)
+        t.same("a newcomer", a("child", "g", "open", DISK, "O_RDWR"), "ok")
+        t.end(a)
+
+
 def backing_file_replaced_for_a_newcomer(t):
     """One state, two backing files: the newcomer would see another disk."""
     t.disk()
@@ -146,5 +159,6 @@ def all_cases():
         yield name, case, None
     for case in (run_time_file_comes_back, child_after_the_directory_was_renamed,
                  child_after_the_disk_was_made_anew, inode_numbers_used_again,
+                 record_lock_beyond_all_data,
                  backing_file_replaced_for_a_newcomer):
         yield case.__name__.replace("_", "-"), case, None

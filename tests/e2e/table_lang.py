@@ -27,6 +27,7 @@ def python(t):
     add("fork", "half random chain3", touch=[(100, 16), (5000, 3), (10000, 112000)])
     add("subprocess", "half random", writes=True)
     add("locks", "half", touch=[])
+    add("record-locks", "half", touch=[(0, 8)])
     add("copy", ALL)
     add("copy-in", "half random", writes=True)
     add("archives", "half zero", writes=True)
