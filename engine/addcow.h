@@ -65,8 +65,9 @@ enum {
  * is stopped holds the attach lock; -ENOMEM, -EIO, -EMFILE, and what the system calls return.
  * Nothing is created, changed or truncated when it fails.
  *
- * Locks: shared advisory OFD locks on the metadata file and on a raw backing file (there
- * QEMU's bytes 100, 201, 203) for as long as it is open; the attach lock for a moment. Durability: none needed.
+ * Locks: shared advisory OFD locks on the metadata file, the image file and a raw backing file (there
+ * QEMU's bytes 100, 201, 203 too) for as long as it is open; the attach lock for a moment. Durability:
+ * none needed.
  */
 int acow_open(const struct acow_sys *sys, const char *path, int flags,
               struct acow_disk **out, struct acow_msg *msg);

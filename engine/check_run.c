@@ -29,7 +29,7 @@ struct look {
 /* Who takes part in a run-time file has a lock for it on the metadata file, wherever it is. */
 static void check_elsewhere(struct check *check, struct acow_disk *disk)
 {
-    const struct lock_range keys = { LOCK_KEY_BASE, LOCK_KEYS };
+    const struct lock_range keys = { LOCK_RUN_BASE, LOCK_KEYS };
     struct holder who[8];
     char text[HOLDER_TEXT];
 

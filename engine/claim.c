@@ -6,6 +6,10 @@
  * by another hard link, or after the metadata file was renamed, or after somebody removed the
  * run-time file of a disk in use), neither side would see the other's pending bits. So who takes
  * part in one locks a byte of the metadata file that stands for it, and looks at all the others.
+ *
+ * An image file has one disk, at least while it is written: two metadata files that name it, as when
+ * one is copied without its image, would each show what the other writes as its own in some sectors
+ * and not in others. There, a byte of the image file stands for the metadata file.
  */
 #include "claim.h"
 
@@ -98,34 +102,52 @@ int claim_exclusive(struct acow_disk *disk, struct acow_msg *msg)
     return 0;
 }
 
-/* The byte for a run-time file; two of one disk share it once in 2^60. */
-static uint64_t key_of(const struct stat *run)
+/* The place of a file in a range that has a byte for each; two files share one once in 2^60. */
+static uint64_t key_of(uint64_t dev, uint64_t ino)
 {
-    return ((uint64_t)run->st_ino ^ (uint64_t)run->st_dev * 0x9e3779b97f4a7c15ull) % LOCK_KEYS;
+    return (ino ^ dev * 0x9e3779b97f4a7c15ull) % LOCK_KEYS;
+}
+
+/* 1: some byte but that of `key` is locked in the range at `base`, somewhere in *where. */
+static int held_beside(struct acow_disk *disk, int fd, uint64_t base, uint64_t key,
+                       struct lock_range *where)
+{
+    const struct lock_range sides[] = { { base, key }, { base + key + 1, LOCK_KEYS - 1 - key } };
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < 2; i++) {
+        *where = sides[i];
+        if (where->len > 0)
+            r = lock_held_range(disk->sys, fd, F_WRLCK, *where);
+    }
+    return r;
+}
+
+static const char *who_locks(struct acow_disk *disk, int fd, struct lock_range where,
+                             char text[HOLDER_TEXT])
+{
+    struct holder who[8];
+
+    return holder_text(who, holder_find(disk->sys, fd, where.off, where.len, who, 8), text);
 }
 
 int claim_run(struct acow_disk *disk, const struct stat *run, struct acow_msg *msg)
 {
-    struct lock_range mine = { LOCK_KEY_BASE + key_of(run), 1 };
-    struct lock_range below = { LOCK_KEY_BASE, mine.off - LOCK_KEY_BASE };
-    struct lock_range above = { mine.off + 1, LOCK_KEYS - 1 - below.len };
-    struct holder who[8];
-    char text[HOLDER_TEXT];
-    int r, count;
+    uint64_t key = key_of(run->st_dev, run->st_ino);
+    struct lock_range where;
+    char who[HOLDER_TEXT];
+    int r;
 
-    disk->run_key = mine.off;
-    r = lock_set_range(disk->sys, disk->meta_fd, F_RDLCK, mine);
-    if (r == 0 && below.len > 0)
-        r = lock_held_range(disk->sys, disk->meta_fd, F_WRLCK, below);
-    if (r == 0 && above.len > 0)
-        r = lock_held_range(disk->sys, disk->meta_fd, F_WRLCK, above);
+    disk->run_key = LOCK_RUN_BASE + key;
+    r = lock_set_range(disk->sys, disk->meta_fd, F_RDLCK, (struct lock_range){ disk->run_key, 1 });
+    if (r == 0)
+        r = held_beside(disk, disk->meta_fd, LOCK_RUN_BASE, key, &where);
     if (r <= 0)
         return r;
     claim_run_end(disk);
-    count = holder_find(disk->sys, disk->meta_fd, LOCK_KEY_BASE, LOCK_KEYS, who, 8);
     return msg_set(msg, -EBUSY, "%s: cannot open: it is open by %s under another name, or its "
                    "run-time file %s was moved or removed; end that use first", disk->meta_path,
-                   holder_text(who, count, text), disk->run_path);
+                   who_locks(disk, disk->meta_fd, where, who), disk->run_path);
 }
 
 void claim_run_end(struct acow_disk *disk)
@@ -135,62 +157,113 @@ void claim_run_end(struct acow_disk *disk)
     disk->run_key = 0;
 }
 
+/* A filesystem without locks: nobody else can have one there either. */
+static int without_locks(int r)
+{
+    return r == -ENOLCK || r == -EOPNOTSUPP || r == -EINVAL ? 0 : r;
+}
+
+/*
+ * These locks, and those on a raw backing file, are made once and end with the last descriptor of
+ * their open file description. A fork's child shares it with its parent, which is as well: they come
+ * by the same metadata file, are never in each other's way, and what the child has inherited it
+ * may use at any time, when its parent has long closed the disk.
+ */
+int claim_image(struct acow_disk *disk, struct acow_msg *msg)
+{
+    const struct acow_sys *sys = disk->sys;
+    uint64_t key = key_of(disk->meta_dev, disk->meta_ino);
+    const char *why = "it is locked";
+    struct lock_range where = { LOCK_USER_BASE + key, 1 };
+    char who[HOLDER_TEXT];
+    int r = lock_set_range(sys, disk->image_fd, F_RDLCK, where);
+
+    if (r == 0 && disk->writable) {
+        where.off = LOCK_WRITER_BASE + key;
+        r = lock_set_range(sys, disk->image_fd, F_RDLCK, where);
+    }
+    if (r == 0) {
+        why = disk->writable ? "another disk that has the same image file is open"
+              : "another disk that has the same image file is open for writing";
+        r = held_beside(disk, disk->image_fd, disk->writable ? LOCK_USER_BASE : LOCK_WRITER_BASE, key,
+                        &where);
+    }
+    if (r == 0 && disk->writable) {
+        why = "it is in use as a backing file";
+        where = (struct lock_range){ LOCK_BASE + RAW_BACKING, 1 };
+        r = lock_held_range(sys, disk->image_fd, F_WRLCK, where);
+    }
+    if (r > 0 || r == -EAGAIN)
+        return msg_set(msg, -EBUSY, "%s: cannot use it as the image file of %s: %s by %s",
+                       disk->image_path, disk->meta_path, why,
+                       who_locks(disk, disk->image_fd, where, who));
+    r = without_locks(r);
+    return r == 0 ? 0 : msg_set(msg, r, "%s: cannot lock: %s", disk->image_path, msg_why(r));
+}
+
 /*
  * What QEMU calls permissions: a byte from 100 on is locked by who reads (100), writes (101) or
  * resizes (103), and the byte as far from 200 by who cannot have that beside it.
  */
 enum { QEMU_READS = 100, QEMU_WRITES = 101, QEMU_RESIZES = 103, QEMU_NOT = 100 };
 
-static int claim_byte(struct acow_disk *disk, uint64_t off)
+/* 1: somebody excludes that it is read as a backing file; `why`, in *where. */
+static int look_raw(struct acow_disk *disk, const char **why, struct lock_range *where)
 {
-    return lock_set_range(disk->sys, disk->backing_fd, F_RDLCK, (struct lock_range){ off, 1 });
+    static const struct {
+        struct lock_range range;
+        const char *why;
+    } others[] = {
+        { { QEMU_WRITES, 1 }, "it is open for writing" },
+        { { QEMU_RESIZES, 1 }, "it is open for resizing" },
+        { { QEMU_READS + QEMU_NOT, 1 }, "it is locked against readers" },
+        { { LOCK_WRITER_BASE, LOCK_KEYS }, "it is the image file of a disk that is open for writing" },
+    };
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < sizeof(others) / sizeof(others[0]); i++) {
+        *where = others[i].range;
+        *why = others[i].why;
+        r = lock_held_range(disk->sys, disk->backing_fd, F_WRLCK, *where);
+    }
+    return r;
+}
+
+static int refuse_raw(struct acow_disk *disk, const char *why, struct lock_range where,
+                      struct acow_msg *msg)
+{
+    char who[HOLDER_TEXT];
+
+    return msg_set(msg, -EBUSY, "%s: cannot use it as the backing file of %s: %s by %s",
+                   disk->backing_path, disk->meta_path, why,
+                   who_locks(disk, disk->backing_fd, where, who));
 }
 
 int claim_raw_look(struct acow_disk *disk, struct acow_msg *msg)
 {
-    static const struct {
-        uint64_t off;
-        const char *why;
-    } others[] = {
-        { QEMU_WRITES, "open for writing" },
-        { QEMU_RESIZES, "open for resizing" },
-        { QEMU_READS + QEMU_NOT, "locked against readers" },
-    };
+    struct lock_range where;
+    const char *why;
+    int r = look_raw(disk, &why, &where);
 
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        struct lock_range range = { others[i].off, 1 };
-        struct holder who[8];
-        char text[HOLDER_TEXT];
-        int r = lock_held_range(disk->sys, disk->backing_fd, F_WRLCK, range);
-
-        if (r < 0)
-            return r;
-        if (r > 0)
-            return msg_set(msg, -EBUSY, "%s: cannot use it as the backing file of %s: it is %s by %s",
-                           disk->backing_path, disk->meta_path, others[i].why,
-                           holder_text(who, holder_find(disk->sys, disk->backing_fd, range.off, 1,
-                                                        who, 8), text));
-    }
-    return 0;
+    return r > 0 ? refuse_raw(disk, why, where, msg) : r;
 }
 
 int claim_raw_backing(struct acow_disk *disk, struct acow_msg *msg)
 {
-    int r = claim_byte(disk, QEMU_READS);
+    static const uint64_t mine[] = { QEMU_READS, QEMU_WRITES + QEMU_NOT, QEMU_RESIZES + QEMU_NOT,
+                                     LOCK_BASE + RAW_BACKING };
+    const char *why = "it is locked";
+    struct lock_range where;
+    int r = 0;
 
+    for (size_t i = 0; r == 0 && i < sizeof(mine) / sizeof(mine[0]); i++) {
+        where = (struct lock_range){ mine[i], 1 };
+        r = lock_set_range(disk->sys, disk->backing_fd, F_RDLCK, where);
+    }
     if (r == 0)
-        r = claim_byte(disk, QEMU_WRITES + QEMU_NOT);
-    if (r == 0)
-        r = claim_byte(disk, QEMU_RESIZES + QEMU_NOT);
-    if (r == 0)
-        r = claim_raw_look(disk, msg);
-    if (r == -EBUSY)
-        return r;
-    if (r == -EAGAIN)
-        return msg_set(msg, -EBUSY, "%s: cannot use it as the backing file of %s: it is locked",
-                       disk->backing_path, disk->meta_path);
-    /* A filesystem without locks: nobody else can have one there either. */
-    if (r == 0 || r == -ENOLCK || r == -EOPNOTSUPP || r == -EINVAL)
-        return 0;
-    return msg_set(msg, r, "%s: cannot lock: %s", disk->backing_path, msg_why(r));
+        r = look_raw(disk, &why, &where);
+    if (r > 0 || r == -EAGAIN)
+        return refuse_raw(disk, why, where, msg);
+    r = without_locks(r);
+    return r == 0 ? 0 : msg_set(msg, r, "%s: cannot lock: %s", disk->backing_path, msg_why(r));
 }

@@ -30,8 +30,14 @@ int claim_run(struct acow_disk *disk, const struct stat *run, struct acow_msg *m
 void claim_run_end(struct acow_disk *disk);
 
 /*
- * On a raw backing file, in the bytes that QEMU uses: it is read, and nobody may write or
- * resize it meanwhile.
+ * On the image file: a writer excludes all that come by another metadata file, and those that
+ * use it as a raw backing file. The descriptor may be shared over fork.
+ */
+int claim_image(struct acow_disk *disk, struct acow_msg *msg);
+
+/*
+ * On a raw backing file: it is read, and nobody may write or resize it meanwhile, not QEMU
+ * (in the bytes that QEMU uses) nor the writer of a disk whose image file it is.
  */
 int claim_raw_backing(struct acow_disk *disk, struct acow_msg *msg);
 

@@ -119,7 +119,8 @@ int disk_open_image(struct acow_disk *disk, struct chain *chain, struct acow_msg
     if ((uint64_t)st.st_size > ACOW_SIZE_MAX)
         return msg_set(msg, -EFBIG, "%s: the image file is larger than 1 PiB, the largest disk served",
                        disk->image_path);
-    return chain_add(chain, &st, CHAIN_IMAGE, disk->image_path, msg);
+    r = chain_add(chain, &st, CHAIN_IMAGE, disk->image_path, msg);
+    return r < 0 || disk->flags & ACOW_INSPECT ? r : claim_image(disk, msg);
 }
 
 /* The size of what was opened as the backing file, or what went wrong with that. */
@@ -354,8 +355,10 @@ int disk_refresh(struct acow_disk *disk, struct att **att, uint64_t *size)
     } while (r == 0 && !disk->watching
              && (*att)->gen != __atomic_load_n(&(*att)->region->gen, __ATOMIC_ACQUIRE));
     pthread_mutex_unlock(&disk->local);
+    if (r < 0 && !msg.text[0])
+        msg_set(&msg, r, "%s: cannot go on with it: %s", disk->run_path, msg_why(r));
     if (r < 0)
-        msg_log(disk->sys, "%s", msg.text[0] ? msg.text : msg_why(r));
+        msg_log(disk->sys, "%s", msg.text);
     return r;
 }
 

@@ -8,6 +8,23 @@
 #include "addcow.h"
 #include "holder.h"
 
+/*
+ * Which bytes, of the metadata file (M), the run-time file (R), an image file (I) and a raw
+ * backing file (B). An image file of one disk may be the backing file of another, and programs'
+ * own record locks are on the image file too, below ACOW_LOCK_FIRST: the shim sees to that.
+ *
+ *   100, 201, 203      B   QEMU's (claim.c)
+ *   2^60 and up        M   a byte for each run-time file that there may be
+ *   2^61 and up        MRB enum lock_byte
+ *   2^62 and up        I   a byte for each metadata file that names it: who uses the disk
+ *   2^62 + 2^60 and up I   the same: who may write it
+ */
+#define LOCK_KEYS (1ull << 60)              /* bytes in each of the ranges that have one for each */
+#define LOCK_RUN_BASE ACOW_LOCK_FIRST
+#define LOCK_BASE (1ull << 61)
+#define LOCK_USER_BASE (1ull << 62)
+#define LOCK_WRITER_BASE (LOCK_USER_BASE + LOCK_KEYS)
+
 enum lock_byte {
     /* in the run-time file */
     REGION_ATTACH,  /* exclusive while taking part begins or ends */
@@ -17,12 +34,9 @@ enum lock_byte {
     DISK_WRITER,    /* shared by writers; exclusive by one whose pending bits no other can see */
     DISK_READER,    /* shared by all that have it open for themselves */
     DISK_BACKING,   /* shared by those that use it as a backing file */
+    /* in a raw backing file */
+    RAW_BACKING,    /* shared by those that use it as one */
 };
-
-#define LOCK_BASE (1ull << 61)
-/* Also in the metadata file: a byte for each run-time file that there may be. */
-#define LOCK_KEY_BASE (1ull << 60)
-#define LOCK_KEYS (1ull << 60)
 
 struct lock_range {
     uint64_t off, len;

@@ -228,7 +228,10 @@ def run_time_file_cut(t):
         os.truncate(t.path(RUN), length)
         t.refused("newcomer, %d" % length, "EIO", [RUN, "damaged"])
         t.same("length", os.path.getsize(t.path(RUN)), length)
-        t.same("read, %d" % length, a.read(32768, 512), "SIGBUS", "EIO", "")
+        got = a.read(32768, 512)
+        t.same("read, %d" % length, got, "SIGBUS", "EIO", "")
+        if got == "EIO":
+            t.says("read, %d" % length, a, RUN)
         a.kill()
         os.unlink(t.path(RUN))
 
