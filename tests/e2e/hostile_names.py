@@ -118,6 +118,36 @@ def inode_numbers_used_again(t):
             os.path.exists(t.path(name)) and os.unlink(t.path(name))
 
 
+def one_image_in_two_disks(t):
+    for first, second, outcome in (("O_RDWR", "O_RDWR", "EBUSY"), ("O_RDWR", "O_RDONLY", "EBUSY"),
+                                   ("O_RDONLY", "O_RDWR", "EBUSY"), ("O_RDONLY", "O_RDONLY", "ok")):
+        t.disk()
+        t.disk("y.add-cow")
+        a, b = t.actor(), t.actor()
+        t.same("the first", a.open(DISK, first), "ok")
+        t.same("%s, then %s" % (first, second), b.open("y.add-cow", second), outcome)
+        if outcome != "ok":
+            t.says("%s, then %s" % (first, second), b, "x.raw", str(a.child.pid))
+        t.end(a)
+        t.end(b)
+
+
+def image_of_a_writer_as_backing_file(t):
+    for first, second, outcome in (("O_RDWR", "O_RDWR", "EBUSY"), ("O_RDWR", "O_RDONLY", "EBUSY"),
+                                   ("O_RDONLY", "O_RDWR", "ok")):
+        t.disk()
+        t.disk("y.add-cow", "x.raw", "y.raw")
+        for names in ((DISK, "y.add-cow"), ("y.add-cow", DISK)):
+            a, b = t.actor(), t.actor()
+            modes = (first, second) if names[0] == DISK else (second, first)
+            t.same("the first", a.open(names[0], modes[0]), "ok")
+            t.same("%s %s" % (names, modes), b.open(names[1], modes[1]), outcome)
+            if outcome != "ok":
+                t.says("%s %s" % (names, modes), b, "x.raw", str(a.child.pid))
+            t.end(a)
+            t.end(b)
+
+
 def record_lock_beyond_all_data(t):
     """There the library's own locks are: refused, rather than granted to two."""
     t.disk()
@@ -158,7 +188,7 @@ def all_cases():
             ("run-time-file-moved-reader", under_another_name(DISK, away, "O_RDONLY"))):
         yield name, case, None
     for case in (run_time_file_comes_back, child_after_the_directory_was_renamed,
-                 child_after_the_disk_was_made_anew, inode_numbers_used_again,
-                 record_lock_beyond_all_data,
+                 child_after_the_disk_was_made_anew, inode_numbers_used_again, one_image_in_two_disks,
+                 image_of_a_writer_as_backing_file, record_lock_beyond_all_data,
                  backing_file_replaced_for_a_newcomer):
         yield case.__name__.replace("_", "-"), case, None
