@@ -73,6 +73,16 @@ int acow_open(const struct acow_sys *sys, const char *path, int flags,
               struct acow_disk **out, struct acow_msg *msg);
 
 /*
+ * The same where this process already has the disk open for reading and now wants it for
+ * writing too, or the other way round: `beside` is that one, which acow_after_fork is called for
+ * when it is for this. Where a run-time file cannot be made, which keeps others out, the two
+ * share what is pending. `beside` may be NULL, or another disk: then as acow_open. Not to
+ * be called while `beside` is being closed; other calls on it may be under way.
+ */
+int acow_open_beside(const struct acow_sys *sys, const char *path, int flags,
+                     struct acow_disk *beside, struct acow_disk **out, struct acow_msg *msg);
+
+/*
  * Closes it, always. The last writable one on the machine flushes first, if
  * anything is pending, and returns what that flush returned (I4). -ETIMEDOUT: a stopped
  * process holds the attach lock; what is pending stays in the run-time file for the next.

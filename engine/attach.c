@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "claim.h"
 #include "disk.h"
 #include "format.h"
@@ -34,6 +35,14 @@ static void close_run(struct acow_disk *disk)
     if (disk->run_fd >= 0)
         disk->sys->close(disk->run_fd);
     disk->run_fd = -1;
+}
+
+void region_leave(struct acow_disk *disk)
+{
+    close_run(disk);
+    disk->role = ROLE_NONE;
+    disk->watching = false;
+    __atomic_store_n(&disk->att, &disk->stale, __ATOMIC_RELEASE);
 }
 
 /* 1: run_fd, which `here` then describes, is what the path names; 0: no longer. */
@@ -297,43 +306,6 @@ static int check_left_over(struct acow_disk *disk, int why, struct acow_msg *msg
     return r;
 }
 
-/* `why` there is no run-time file to take part in. */
-static int go_alone(struct acow_disk *disk, int why, struct acow_msg *msg)
-{
-    struct region *region;
-    uint64_t size;
-    int r = claim_alone(disk, msg);
-
-    if (r == 0)
-        r = check_left_over(disk, why, msg);
-    if (r < 0)
-        return r;
-    r = disk->sys->memfd("addcow-run");
-    if (r < 0)
-        return r;
-    disk->run_fd = r;
-    disk->role = ROLE_ALONE;
-    r = disk_image_size(disk, &size);
-    /*
-     * Pending bits of one that was killed are gone, but what its flush had written may
-     * be in the page cache alone: to a later flush those bits look as if they were safe.
-     */
-    if (r == 0 && !(disk->flags & ACOW_UNSAFE)) {
-        r = disk->sys->fdatasync(disk->meta_fd);
-        if (r < 0)
-            msg_set(msg, r, "%s: cannot sync it: %s", disk->meta_path, msg_why(r));
-    }
-    if (r == 0)
-        r = runfile_make(disk, &region, size, msg);
-    if (r == 0)
-        r = region_map(disk, region, NULL);
-    if (r < 0) {
-        close_run(disk);
-        disk->role = ROLE_NONE;
-    }
-    return r;
-}
-
 /* A region of one's own to look at, when there is no run-time file: no pending bits. */
 static int look_at_nothing(struct acow_disk *disk)
 {
@@ -354,7 +326,7 @@ static int look_at_nothing(struct acow_disk *disk)
     return region_map(disk, region, NULL);
 }
 
-static int look(struct acow_disk *disk, struct acow_msg *msg)
+static int look(struct acow_disk *disk, bool watch, struct acow_msg *msg)
 {
     struct region *region;
     int r;
@@ -363,6 +335,11 @@ static int look(struct acow_disk *disk, struct acow_msg *msg)
     r = peek(disk, &region, msg);
     if (r < 0)
         return r;
+    /*
+     * Without a right to make the file, one must look for it at every call. A lock that is shared
+     * with a fork's parent does not keep that one from being a writer that is alone.
+     */
+    disk->watching = watch && (r == 0 || disk->forked);
     return r == 1 ? region_map(disk, region, NULL) : look_at_nothing(disk);
 }
 
@@ -371,53 +348,87 @@ bool region_appeared(struct acow_disk *disk)
     struct stat st;
     uint64_t size;
 
-    return disk->sys->stat(disk->run_path, &st) == 0
-           || (disk_image_size(disk, &size) == 0 && size != disk->att->region->size);
+    if (disk->role == ROLE_FOLLOWER)
+        return claim_is_alone(disk) == 0;
+    if (disk->forked && claim_is_alone(disk) == 1)
+        return true;
+    return disk->run_fd < 0
+           && (disk->sys->stat(disk->run_path, &st) == 0
+               || (disk_image_size(disk, &size) == 0 && size != disk->att->region->size));
 }
 
 /*
  * A fork's child has its parent's description of the metadata file, and with it the parent's locks,
  * which end when the parent says so. It gets its own; where it cannot, it keeps that of its
- * parent, and only the check for a second run-time file is weaker.
+ * parent: then the check for a second run-time file is weaker, and it cannot be a writer that is
+ * alone.
  */
 static void leave_parents(struct acow_disk *disk)
 {
     int meta = disk_reopen(disk->sys, disk->meta_fd, disk->writable ? O_RDWR : O_RDONLY);
 
-    if (meta >= 0) {
-        disk->sys->close(disk->meta_fd);
-        disk->meta_fd = meta;
-    }
+    if (meta < 0)
+        return;
+    disk->sys->close(disk->meta_fd);
+    disk->meta_fd = meta;
     disk->forked = false;
 }
+
+/* ---- a writer that is alone ------------------------------------------------ */
+
+/* `why` there is no run-time file to take part in. */
+static int go_alone(struct acow_disk *disk, int why, struct acow_msg *msg)
+{
+    struct acow_disk *reader = disk->mate;
+    int r = 0;
+
+    if (disk->forked)
+        return msg_set(msg, why, "%s: cannot be written by this child of the process that opened it: "
+                       "neither it nor %s can be opened here", disk->meta_path, disk->run_path);
+    if (reader) {
+        pthread_mutex_lock(&reader->local);
+        if (reader->forked) {
+            leave_parents(reader);
+            r = claim_follow(reader, msg);
+        }
+    }
+    if (r == 0)
+        r = claim_alone(disk, reader && !reader->forked && reader->role != ROLE_MEMBER ? reader : NULL,
+                        msg);
+    if (r == 0)
+        r = check_left_over(disk, why, msg);
+    if (r == 0)
+        r = alone_make(disk, msg);
+    if (r == 0 && reader)
+        r = alone_follow(reader, disk);
+    if (reader)
+        pthread_mutex_unlock(&reader->local);
+    return r;
+}
+
+/* ---- the ways to take part ------------------------------------------------- */
 
 static int attach(struct acow_disk *disk, struct acow_msg *msg)
 {
     int r;
 
+    alone_unfollow(disk);
+    disk->watching = false;
+    /* What it took part in is over; a file that was inherited from a fork's parent may not be. */
+    if (disk->role != ROLE_NONE)
+        close_run(disk);
     if (disk->forked)
         leave_parents(disk);
-    else
-        close_run(disk);
     if (!(disk->flags & ACOW_INSPECT)) {
         r = disk->flags & DISK_EXCLUSIVE ? claim_exclusive(disk, msg) : claim_disk(disk, msg);
         if (r < 0)
             return r;
     }
     if (disk->flags & (ACOW_INSPECT | DISK_BACKING_USE))
-        return look(disk, msg);
+        return look(disk, false, msg);
     r = join(disk, msg);
-    if (r == -EACCES || r == -EROFS || (r == -EPERM && msg && !msg->text[0])) {
-        if (!disk->writable) {
-            r = look(disk, msg);
-            /* Without a right to make the file, one must look for it at every call. */
-            disk->watching = r == 0 && disk->run_fd < 0;
-            if (disk->watching)
-                disk->att->gen--;
-            return r;
-        }
-        return go_alone(disk, r, msg);
-    }
+    if (r == -EACCES || r == -EROFS || (r == -EPERM && msg && !msg->text[0]))
+        return disk->writable ? go_alone(disk, r, msg) : look(disk, true, msg);
     if (r == -ELOOP)
         return msg_set(msg, r, "%s: is a symbolic link; the run-time file cannot be one",
                        disk->run_path);
@@ -433,6 +444,31 @@ int region_attach(struct acow_disk *disk, struct acow_msg *msg)
     r = attach(disk, msg);
     if (r < 0 && msg && !msg->text[0])
         msg_set(msg, r, "%s: cannot make or use the run-time file: %s", disk->run_path, msg_why(r));
+    if (r < 0)
+        region_leave(disk);
+    return r;
+}
+
+int region_attach_beside(struct acow_disk *disk, struct acow_msg *msg)
+{
+    struct acow_disk *mate = disk->mate;
+    int r = 1;
+
+    if (msg)
+        msg->text[0] = '\0';
+    pthread_mutex_lock(&mate->local);
+    if (mate->role == ROLE_ALONE) {
+        r = claim_follow(disk, msg);
+        if (r == 0)
+            r = alone_follow(disk, mate);
+    }
+    mate->mate = disk;
+    pthread_mutex_unlock(&mate->local);
+    if (r == 1)
+        return region_attach(disk, msg);
+    if (r < 0 && msg && !msg->text[0])
+        msg_set(msg, r, "%s: cannot share what this process has pending: %s", disk->meta_path,
+                msg_why(r));
     return r;
 }
 
@@ -508,9 +544,6 @@ int region_detach(struct acow_disk *disk)
         r = leave_member(disk);
     else if (disk->role == ROLE_ALONE)
         r = region_fold_in(disk);
-    close_run(disk);
-    disk->role = ROLE_NONE;
-    disk->watching = false;
-    __atomic_store_n(&disk->att, &disk->stale, __ATOMIC_RELEASE);
+    region_leave(disk);
     return r;
 }

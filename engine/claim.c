@@ -35,6 +35,11 @@ static const char *what_for(const struct acow_disk *disk)
            : disk->writable ? "open it for writing" : "open it";
 }
 
+static int cannot_lock(struct acow_disk *disk, int r, struct acow_msg *msg)
+{
+    return msg_set(msg, r, "%s: cannot lock: %s", disk->meta_path, msg_why(r));
+}
+
 int claim_disk(struct acow_disk *disk, struct acow_msg *msg)
 {
     const struct acow_sys *sys = disk->sys;
@@ -54,18 +59,41 @@ int claim_disk(struct acow_disk *disk, struct acow_msg *msg)
     }
     if (r > 0 || r == -EAGAIN)
         return refuse(disk, DISK_WRITER, what_for(disk), "it is open for writing", msg);
-    if (r < 0)
-        return msg_set(msg, r, "%s: cannot lock: %s", disk->meta_path, msg_why(r));
-    return 0;
+    return r < 0 ? cannot_lock(disk, r, msg) : 0;
 }
 
-int claim_alone(struct acow_disk *disk, struct acow_msg *msg)
+int claim_follow(struct acow_disk *disk, struct acow_msg *msg)
+{
+    int r = lock_set(disk->sys, disk->meta_fd, F_RDLCK, DISK_READER);
+
+    return r < 0 ? cannot_lock(disk, r, msg) : 0;
+}
+
+/* No other can begin while the writers' byte is locked, so `reader` may let go for a moment. */
+static int read_by_others(struct acow_disk *disk, struct acow_disk *reader)
+{
+    int held, r = 0;
+
+    if (reader)
+        r = lock_set(disk->sys, reader->meta_fd, F_UNLCK, DISK_READER);
+    held = r < 0 ? r : lock_held(disk->sys, disk->meta_fd, F_WRLCK, DISK_READER);
+    if (reader)
+        r = lock_set(disk->sys, reader->meta_fd, F_RDLCK, DISK_READER);
+    return r < 0 ? r : held;
+}
+
+int claim_is_alone(struct acow_disk *disk)
+{
+    return lock_held(disk->sys, disk->meta_fd, F_RDLCK, DISK_WRITER);
+}
+
+int claim_alone(struct acow_disk *disk, struct acow_disk *reader, struct acow_msg *msg)
 {
     char who[HOLDER_TEXT];
     int r = lock_set(disk->sys, disk->meta_fd, F_WRLCK, DISK_WRITER);
 
     if (r == 0)
-        r = lock_held(disk->sys, disk->meta_fd, F_WRLCK, DISK_READER);
+        r = read_by_others(disk, reader);
     if (r > 0 || r == -EAGAIN)
         return msg_set(msg, -EBUSY, "%s: cannot open it for writing: it is open by %s, and %s "
                        "cannot be made to share it", disk->meta_path,

@@ -13,8 +13,17 @@
  */
 int claim_disk(struct acow_disk *disk, struct acow_msg *msg);
 
-/* A writer whose pending bits nobody else can see: the only one that has the disk open. */
-int claim_alone(struct acow_disk *disk, struct acow_msg *msg);
+/*
+ * A writer whose pending bits nobody else can see: the only one that has the disk open, but for
+ * `reader`, a disk of this process with a lock of its own, which is to see them; or NULL.
+ */
+int claim_alone(struct acow_disk *disk, struct acow_disk *reader, struct acow_msg *msg);
+
+/* That reader, or one that comes while such a writer is there, keeps others from being one. */
+int claim_follow(struct acow_disk *disk, struct acow_msg *msg);
+
+/* 1 while there is such a writer. */
+int claim_is_alone(struct acow_disk *disk);
 
 /*
  * For DISK_EXCLUSIVE: nobody else has the disk open in any way, nor can open it. Harmless to

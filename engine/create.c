@@ -121,7 +121,7 @@ static int check_backing(struct creation *c)
     if (acow_name_is_disk(c->backing)) {
         if (chain.depth == 0)
             chain.depth = 1;
-        r = disk_open_chain(c->sys, c->backing, ACOW_INSPECT, &chain, &disk, c->msg);
+        r = disk_open_chain(c->sys, c->backing, ACOW_INSPECT, NULL, &chain, &disk, c->msg);
         if (r < 0)
             return r;
         size = acow_size(disk);

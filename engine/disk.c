@@ -161,8 +161,8 @@ static int open_backing(struct acow_disk *disk, struct chain *chain, struct acow
     if (!acow_name_is_disk(disk->backing_path))
         return disk_open_raw_backing(disk, chain, msg);
     r = disk_open_chain(disk->sys, disk->backing_path,
-                        (disk->flags & ACOW_INSPECT) | DISK_BACKING_USE, chain, &disk->backing,
-                        msg);
+                        (disk->flags & ACOW_INSPECT) | DISK_BACKING_USE, NULL, chain,
+                        &disk->backing, msg);
     if (r < 0)
         return r;
     disk->backing_dev = disk->backing->meta_dev;
@@ -178,6 +178,18 @@ static int check_run(struct acow_disk *disk, struct chain *chain, struct acow_ms
     if (disk->sys->stat(disk->run_path, &st) < 0)
         return 0;
     return chain_add(chain, &st, CHAIN_RUN, disk->run_path, msg);
+}
+
+/* The mate may be taking part anew meanwhile. */
+static void part_from_mate(struct acow_disk *disk)
+{
+    struct acow_disk *mate = disk->mate;
+
+    if (!mate)
+        return;
+    pthread_mutex_lock(&mate->local);
+    mate->mate = NULL;
+    pthread_mutex_unlock(&mate->local);
 }
 
 void disk_free(struct acow_disk *disk)
@@ -214,6 +226,13 @@ static void init_locks(struct acow_disk *disk)
     pthread_mutex_init(&disk->local, NULL);
 }
 
+static bool are_mates(const struct acow_disk *disk, const struct acow_disk *other)
+{
+    return other && !other->mate && other->writable != disk->writable
+           && !((disk->flags | other->flags) & (ACOW_INSPECT | DISK_BACKING_USE))
+           && other->meta_dev == disk->meta_dev && other->meta_ino == disk->meta_ino;
+}
+
 struct acow_disk *disk_new(const struct acow_sys *sys, const char *path, int flags)
 {
     struct acow_disk *disk = aligned_alloc(_Alignof(struct acow_disk), sizeof(*disk));
@@ -236,8 +255,9 @@ struct acow_disk *disk_new(const struct acow_sys *sys, const char *path, int fla
     return NULL;
 }
 
-int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, struct chain *chain,
-                    struct acow_disk **out, struct acow_msg *msg)
+int disk_open_chain(const struct acow_sys *sys, const char *path, int flags,
+                    struct acow_disk *beside, struct chain *chain, struct acow_disk **out,
+                    struct acow_msg *msg)
 {
     struct acow_disk *disk = disk_new(sys, path, flags);
     int r;
@@ -251,9 +271,14 @@ int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, str
         r = open_backing(disk, chain, msg);
     if (r == 0)
         r = check_run(disk, chain, msg);
-    if (r == 0)
+    if (r == 0 && are_mates(disk, beside)) {
+        disk->mate = beside;
+        r = region_attach_beside(disk, msg);
+    } else if (r == 0) {
         r = region_attach(disk, msg);
+    }
     if (r < 0) {
+        part_from_mate(disk);
         disk_free(disk);
         return r;
     }
@@ -261,8 +286,8 @@ int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, str
     return 0;
 }
 
-int acow_open(const struct acow_sys *sys, const char *path, int flags, struct acow_disk **out,
-              struct acow_msg *msg)
+int acow_open_beside(const struct acow_sys *sys, const char *path, int flags,
+                     struct acow_disk *beside, struct acow_disk **out, struct acow_msg *msg)
 {
     const int all = ACOW_RDWR | ACOW_INSPECT | ACOW_WRITETHROUGH | ACOW_UNSAFE;
     struct acow_msg unwanted;
@@ -271,13 +296,21 @@ int acow_open(const struct acow_sys *sys, const char *path, int flags, struct ac
     if (flags & ~all || ((flags & ACOW_INSPECT) && flags != ACOW_INSPECT)
         || ((flags & ACOW_WRITETHROUGH) && (flags & ACOW_UNSAFE)))
         return msg_set(msg, -EINVAL, "%s: bad flags", path);
-    return disk_open_chain(sys, path, flags, &chain, out, msg ? msg : &unwanted);
+    return disk_open_chain(sys, path, flags, beside, &chain, out, msg ? msg : &unwanted);
+}
+
+int acow_open(const struct acow_sys *sys, const char *path, int flags, struct acow_disk **out,
+              struct acow_msg *msg)
+{
+    return acow_open_beside(sys, path, flags, NULL, out, msg);
 }
 
 int acow_close(struct acow_disk *disk, struct acow_msg *msg)
 {
-    int r = region_detach(disk);
+    int r;
 
+    part_from_mate(disk);
+    r = region_detach(disk);
     if (r < 0)
         msg_set(msg, r, "%s: cannot flush: %s", disk->meta_path, msg_why(r));
     disk_free(disk);
@@ -286,12 +319,15 @@ int acow_close(struct acow_disk *disk, struct acow_msg *msg)
 
 int acow_park(struct acow_disk *disk)
 {
-    int r;
+    int r = 0;
 
     pthread_rwlock_wrlock(&disk->relying);
     pthread_mutex_lock(&disk->local);
     /* A region in memory could not be found again, and a fork's child may share it. */
-    r = disk->role == ROLE_ALONE ? region_fold_in(disk) : region_detach(disk);
+    if (disk->role == ROLE_ALONE)
+        r = region_fold_in(disk);
+    else if (disk->role != ROLE_FOLLOWER)
+        r = region_detach(disk);
     pthread_mutex_unlock(&disk->local);
     pthread_rwlock_unlock(&disk->relying);
     return r;
@@ -328,11 +364,18 @@ static void drop_parents_region(struct acow_disk *disk)
 void acow_after_fork(struct acow_disk *disk)
 {
     init_locks(disk);
-    /* A region in memory is shared over fork, and its locks with it; a looker has none. */
-    if (disk->role == ROLE_MEMBER || disk->forked)
+    if (!(disk->flags & (ACOW_INSPECT | DISK_BACKING_USE)))
+        disk->forked = true;
+    /* A region in memory is shared over fork, and its locks with it. */
+    if (disk->forked && disk->role != ROLE_ALONE && disk->role != ROLE_FOLLOWER)
         drop_parents_region(disk);
     if (disk->backing)
         acow_after_fork(disk->backing);
+}
+
+static bool outgrown(const struct acow_disk *disk, const struct att *att)
+{
+    return att->gen + disk->watching != __atomic_load_n(&att->region->gen, __ATOMIC_ACQUIRE);
 }
 
 int disk_refresh(struct acow_disk *disk, struct att **att, uint64_t *size)
@@ -347,13 +390,12 @@ int disk_refresh(struct acow_disk *disk, struct att **att, uint64_t *size)
         if (now == &disk->stale || now->region->gen == REGION_DEAD
             || (disk->watching && region_appeared(disk)))
             r = region_attach(disk, &msg);
-        else if (!disk->watching && now->gen != now->region->gen)
+        else if (outgrown(disk, now))
             r = region_map(disk, now->region, now);
         *att = disk->att;
         *size = disk_size(*att);
         /* It may have grown again between the mapping and the size. */
-    } while (r == 0 && !disk->watching
-             && (*att)->gen != __atomic_load_n(&(*att)->region->gen, __ATOMIC_ACQUIRE));
+    } while (r == 0 && outgrown(disk, *att));
     pthread_mutex_unlock(&disk->local);
     if (r < 0 && !msg.text[0])
         msg_set(&msg, r, "%s: cannot go on with it: %s", disk->run_path, msg_why(r));

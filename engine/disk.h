@@ -23,13 +23,14 @@ struct acow_disk {
     struct att *all;            /* every att made, newest first */
     struct att stale;           /* what att is while this process takes no part */
     enum region_role role;
-    bool forked;                /* of a fork's parent, until the child takes part itself */
+    bool forked;                /* meta_fd is of a fork's parent, as far as locks go */
     uint64_t run_key;           /* the byte locked by claim_run, or 0 */
-    bool watching;              /* a looker that must look for a run-time file at every call */
+    bool watching;              /* att is never fresh: region_appeared is asked at every call */
+    struct acow_disk *mate;     /* of acow_open_beside, for reading if this is for writing; or NULL */
     /*
      * This process's own locks, in order before those of the region. `relying`: shared by
      * who changes the run-time state, which must not end meanwhile. `local`: over
-     * remapping and taking part.
+     * remapping and taking part; a writer's comes before its mate's.
      */
     pthread_rwlock_t relying;
     pthread_mutex_t local;
@@ -60,8 +61,9 @@ int disk_open_raw_backing(struct acow_disk *disk, struct chain *chain, struct ac
 void disk_free(struct acow_disk *disk);
 
 /* acow_open, as one more link of a chain. (disk.c) */
-int disk_open_chain(const struct acow_sys *sys, const char *path, int flags, struct chain *chain,
-                    struct acow_disk **out, struct acow_msg *msg);
+int disk_open_chain(const struct acow_sys *sys, const char *path, int flags,
+                    struct acow_disk *beside, struct chain *chain, struct acow_disk **out,
+                    struct acow_msg *msg);
 
 /*
  * Opens a file that can be read at an offset: a regular one, or if device_too

@@ -100,7 +100,8 @@ static uint64_t roomy(uint64_t pages)
 
 static int map_area(struct acow_disk *disk, struct att *att, const struct att *old, uint64_t pages)
 {
-    int prot = disk->role == ROLE_LOOKER ? PROT_READ : PROT_READ | PROT_WRITE;
+    bool looks = disk->role == ROLE_LOOKER || disk->role == ROLE_FOLLOWER;
+    int prot = looks ? PROT_READ : PROT_READ | PROT_WRITE;
     struct stat st;
     int r = disk->sys->fstat(disk->run_fd, &st);
 
@@ -168,7 +169,7 @@ int region_map(struct acow_disk *disk, struct region *region, struct att *old)
     memset(att, 0, sizeof(*att));
     att->region = region;
     att->head_map = region;
-    att->gen = __atomic_load_n(&region->gen, __ATOMIC_ACQUIRE);
+    att->gen = __atomic_load_n(&region->gen, __ATOMIC_ACQUIRE) - disk->watching;
     pages = __atomic_load_n(&region->pages, __ATOMIC_ACQUIRE);
     r = disk->run_fd >= 0 ? map_area(disk, att, old, pages) : 0;
     if (r == 0)

@@ -2,7 +2,7 @@
  * The run-time state of a disk, shared by every process that has it open: the
  * pending bits, the size, the locks. It lives in X.add-cow.run beside the
  * metadata file, mapped shared, or, where that directory is not writable, in
- * memory shared over fork alone.
+ * memory, for one process and its forks (alone.h).
  *
  * Who takes part is told by locks that die with their holder (lock.h), not by
  * process numbers: those say nothing from another container.
@@ -81,6 +81,7 @@ enum region_role {
     ROLE_MEMBER,    /* in the run-time file, seen by all others */
     ROLE_ALONE,     /* a writer with a region in memory; others are locked out */
     ROLE_LOOKER,    /* only looks: at another's run-time file, if there is one */
+    ROLE_FOLLOWER,  /* looks at the region in memory of a writer of this process or its parent */
 };
 
 /*
@@ -90,13 +91,19 @@ enum region_role {
  */
 int region_attach(struct acow_disk *disk, struct acow_msg *msg);
 
+/* The same for a disk with a mate, whose `local` is not held. */
+int region_attach_beside(struct acow_disk *disk, struct acow_msg *msg);
+
 /* Ends it; the last one flushes, if it may write. Returns that flush's result. */
 int region_detach(struct acow_disk *disk);
+
+/* Takes part in nothing, until the next call attaches anew. What it took part in is not told. */
+void region_leave(struct acow_disk *disk);
 
 /* Flushes if any bit is pending, and stays. */
 int region_fold_in(struct acow_disk *disk);
 
-/* True if a looker should attach again: a run-time file has appeared. */
+/* True if one that watches should attach again: what it looks at is no longer what counts. */
 bool region_appeared(struct acow_disk *disk);
 
 /*

@@ -21,7 +21,7 @@ static int open_alone(struct acow_disk **disk)
 {
     struct chain chain = { 0 };
 
-    return disk_open_chain(&acow_sys_libc, "d.add-cow", ACOW_RDWR | DISK_EXCLUSIVE, &chain, disk,
+    return disk_open_chain(&acow_sys_libc, "d.add-cow", ACOW_RDWR | DISK_EXCLUSIVE, NULL, &chain, disk,
                            &msg);
 }
 
