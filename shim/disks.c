@@ -33,9 +33,19 @@ static int cache_flags(void)
     return -EINVAL;
 }
 
+static struct disk *find_locked(uint64_t dev, uint64_t ino, bool writable)
+{
+    struct disk *disk = list;
+
+    while (disk && (disk->dev != dev || disk->ino != ino || disk->writable != writable))
+        disk = disk->next;
+    return disk;
+}
+
 static int open_locked(const char *path, bool writable, uint64_t dev, uint64_t ino,
                        struct disk **out)
 {
+    const struct disk *mate = find_locked(dev, ino, !writable);
     struct acow_facts facts;
     struct acow_msg msg = { "" };
     struct stat st;
@@ -46,7 +56,8 @@ static int open_locked(const char *path, bool writable, uint64_t dev, uint64_t i
         return -ENOMEM;
     r = cache_flags();
     if (r >= 0)
-        r = acow_open(&sys_real, path, r | (writable ? ACOW_RDWR : ACOW_RDONLY), &disk->engine, &msg);
+        r = acow_open_beside(&sys_real, path, r | (writable ? ACOW_RDWR : ACOW_RDONLY),
+                             mate ? mate->engine : NULL, &disk->engine, &msg);
     if (r < 0) {
         if (msg.text[0])
             report_line(msg.text);
@@ -88,9 +99,7 @@ int disks_get(const char *path, bool writable, uint64_t dev, uint64_t ino, struc
         ino = st.st_ino;
     }
     pthread_mutex_lock(&lock);
-    for (*out = list; *out; *out = (*out)->next)
-        if ((*out)->dev == dev && (*out)->ino == ino && (*out)->writable == writable)
-            break;
+    *out = find_locked(dev, ino, writable);
     if (*out)
         (*out)->refs++;
     else

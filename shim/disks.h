@@ -1,6 +1,7 @@
 /*
  * The disks that this process has open: one engine disk for each metadata file and
- * access (read-only or writable), shared by all ofds on it.
+ * access (read-only or writable), shared by all ofds on it. The two of one file know of
+ * each other (acow_open_beside).
  */
 #ifndef SHIM_DISKS_H
 #define SHIM_DISKS_H

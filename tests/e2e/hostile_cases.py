@@ -477,4 +477,4 @@ def all_cases():
     for case in (left_over_that_cannot_be_taken, no_proc, no_shared_memory, read_only_directory,
                  read_only_everything):
         yield case.__name__.replace("_", "-"), case, privileged
-    yield from hostile_names.all_cases()
+    yield from hostile_names.all_cases(privileged)

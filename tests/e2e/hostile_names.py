@@ -1,16 +1,17 @@
-"""More cases of hostile.py: one disk under two names, and files that take others' places.
+"""More cases of hostile.py: one disk under two names, one file in two disks.
 
 Whoever comes by another way either shares everything with those who have the disk open, or
 is refused with EBUSY and told who they are. There are never two run-time files in use for
 one disk.
 """
 import os
+import shutil
 import subprocess
 
 import common
 from badinput_cases import put
 from hostile import DISK, RUN, SIZE
-from hostile_cases import replace
+from hostile_cases import NOBODY, replace
 
 
 def share_or_refuse(t, a, what, name, flags="O_RDWR"):
@@ -173,7 +174,50 @@ def backing_file_replaced_for_a_newcomer(t):
     t.content("afterwards", [(32768, 1024, "a512 N512")])
 
 
-def all_cases():
+def not_writable(t):
+    t.disk()
+    for name in os.listdir(t.d):
+        os.chown(t.path(name), 65534, 65534)
+
+
+def one_program_opens_it_twice(t):
+    """In a directory that is not writable, where others are kept out."""
+    for first, second in (("O_RDWR", "O_RDONLY"), ("O_RDONLY", "O_RDWR"), ("O_RDWR", "O_RDWR")):
+        not_writable(t)
+        a = t.actor(wrap=NOBODY)
+        t.same("first", a.open(flags=first), "ok")
+        t.same("%s, then %s" % (first, second), a.open(flags=second, at="g"), "ok")
+        a.lines()
+        writer, reader = ("f", "g") if first == "O_RDWR" else ("g", "f")
+        t.same("write", a.write(32768, "a", 512, writer), 512)
+        t.same("read", a.read(32768, 1024, reader), "a512 B512")
+        t.end(a)
+        t.content("in the end", [(32768, 512, "a512")])
+
+
+def qemu_reopens_it(t):
+    """With auto-read-only, as libvirt has it, QEMU opens for reading first."""
+    not_writable(t)
+    done = subprocess.run(
+        NOBODY + common.PRELOAD + ["qemu-io", "-c", "write -P 0x61 32768 512", "--image-opts",
+                                   "driver=raw,file.driver=file,file.auto-read-only=on,"
+                                   "file.filename=" + DISK],
+        cwd=t.d, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    t.same("qemu-io", (done.returncode, done.stderr), (0, b""))
+    t.content("in the end", [(32768, 1024, "a512 B512")])
+    done = subprocess.run(
+        NOBODY + common.PRELOAD + ["qemu-io", "-r", "-f", "raw", "-c", "read -P 0x61 32768 512",
+                                   "-c", "reopen -w", "-c", "write -P 0x62 40960 512",
+                                   "-c", "reopen -r", "-c", "read -P 0x62 40960 512",
+                                   "-c", "reopen -w", "-c", "write -P 0x63 49152 512",
+                                   "-c", "read -P 0x62 40960 512", DISK],
+        cwd=t.d, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    t.same("reopen", (done.returncode, done.stderr, b"failed" in done.stdout), (0, b"", False))
+    t.content("reopened", [(32768, 1024, "a512 B512"), (40960, 1024, "b512 B512"),
+                           (49152, 1024, "c512 B512")])
+
+
+def all_cases(privileged):
     """(name, case, what it needs that is not there)"""
     link = lambda t: os.link(t.path(DISK), t.path("y.add-cow"))
     away = lambda t: os.rename(t.path(RUN), t.path("away"))
@@ -192,3 +236,6 @@ def all_cases():
                  image_of_a_writer_as_backing_file, record_lock_beyond_all_data,
                  backing_file_replaced_for_a_newcomer):
         yield case.__name__.replace("_", "-"), case, None
+    yield "one-program-opens-it-twice", one_program_opens_it_twice, privileged
+    yield "qemu-reopens-it", qemu_reopens_it, privileged or (
+        None if shutil.which("qemu-io") else "program qemu-io")
