@@ -56,11 +56,20 @@ int lock_holders(const struct acow_sys *sys, int fd, enum lock_byte byte, struct
     return holder_find(sys, fd, LOCK_BASE + byte, 1, out, max);
 }
 
+/* This process asks because another is in its way: it is named only if there is no other. */
+static int leave_out_self(struct holder *holders, int count)
+{
+    for (int i = 0; i < count && count > 1; i++)
+        if (holders[i].pid == getpid())
+            holders[i] = holders[--count];
+    return count;
+}
+
 const char *lock_who(const struct acow_sys *sys, int fd, enum lock_byte byte,
                      char text[HOLDER_TEXT])
 {
     struct holder holders[16];
     int count = lock_holders(sys, fd, byte, holders, 16);
 
-    return holder_text(holders, count, text);
+    return holder_text(holders, leave_out_self(holders, count), text);
 }

@@ -178,11 +178,14 @@ Test(beside, others_reading_are_in_the_way, .init = begin, .fini = tmp_end)
 {
     /* Both begun here, or they would have the reader's lock from their parent. */
     struct peer peer = peer_start(&acow_sys_libc), alone = peer_start(&sys_hooked);
+    char whom[64];
 
+    snprintf(whom, sizeof(whom), "open by process %d (", peer.pid);
     open_reader();
     check(peer_do(&peer, PEER_OPEN, ACOW_RDONLY, 0, 0) == 0);
     check(open_beside(ACOW_RDWR, reader, &writer) == -EBUSY);
-    check(strstr(msg.text, "d.add-cow"), "%s", msg.text);
+    check(strstr(msg.text, "d.add-cow") && strstr(msg.text, whom) && !strstr(msg.text, " more"),
+          "%s", msg.text);
     peer_close(&peer);
     peer_end(&peer);
     check_reader("a writer was refused");
