@@ -97,6 +97,12 @@ int region_attach_beside(struct acow_disk *disk, struct acow_msg *msg);
 /* Ends it; the last one flushes, if it may write. Returns that flush's result. */
 int region_detach(struct acow_disk *disk);
 
+/* Closes run_fd, if it is open. */
+void region_close_run(struct acow_disk *disk);
+
+/* Others may have made the disk larger since this one last looked; *att gets the newest look. */
+int region_look_again(struct acow_disk *disk, struct att **att);
+
 /* Takes part in nothing, until the next call attaches anew. What it took part in is not told. */
 void region_leave(struct acow_disk *disk);
 
