@@ -24,26 +24,37 @@
 /* What `stale` looks at: its generation is never that of an att. */
 static struct region no_region = { .gen = 1 };
 
+static int check_kind(const char *path, bool device_too, const char *what, const struct stat *st,
+                      struct acow_msg *msg)
+{
+    if (S_ISDIR(st->st_mode))
+        return msg_set(msg, -EISDIR, "%s: cannot use as %s: it is a directory", path, what);
+    if (!S_ISREG(st->st_mode) && !(device_too && S_ISBLK(st->st_mode)))
+        return msg_set(msg, -EINVAL, "%s: cannot use as %s: it is not a regular file%s", path, what,
+                       device_too ? " or block device" : "");
+    return 0;
+}
+
 /* Looked at before it is opened, since opening a device or a fifo can do things; and after. */
 int disk_open_plain(const struct acow_sys *sys, const char *path, int flags, bool device_too,
                       const char *what, struct stat *st, struct acow_msg *msg)
 {
     int fd, r = sys->stat(path, st);
 
-    for (int look = 0; r == 0 && look < 2; look++) {
-        if (S_ISDIR(st->st_mode))
-            return msg_set(msg, -EISDIR, "%s: cannot use as %s: it is a directory", path, what);
-        if (!S_ISREG(st->st_mode) && !(device_too && S_ISBLK(st->st_mode)))
-            return msg_set(msg, -EINVAL, "%s: cannot use as %s: it is not a regular file%s", path,
-                           what, device_too ? " or block device" : "");
-        if (look == 1)
-            return fd;
-        fd = sys->open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
-        r = fd < 0 ? fd : sys->fstat(fd, st);
-        if (r < 0 && fd >= 0)
-            sys->close(fd);
-    }
-    return msg_set(msg, r, "%s: cannot open %s: %s", path, what, msg_why(r));
+    if (r < 0)
+        return msg_set(msg, r, "%s: cannot open %s: %s", path, what, msg_why(r));
+    r = check_kind(path, device_too, what, st, msg);
+    if (r < 0)
+        return r;
+    fd = sys->open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+    r = fd < 0 ? fd : sys->fstat(fd, st);
+    if (r < 0)
+        msg_set(msg, r, "%s: cannot open %s: %s", path, what, msg_why(r));
+    else
+        r = check_kind(path, device_too, what, st, msg);
+    if (r < 0 && fd >= 0)
+        sys->close(fd);
+    return r < 0 ? r : fd;
 }
 
 static int read_header(struct acow_disk *disk, struct format_header *header, struct acow_msg *msg)

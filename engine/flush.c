@@ -157,6 +157,32 @@ static int check_meta(struct acow_disk *disk, const struct att *att)
     return r;
 }
 
+static bool is_still(struct acow_disk *disk, const char *path, uint64_t dev, uint64_t ino)
+{
+    struct stat st;
+
+    return disk->sys->stat(path, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
+/*
+ * Bits tell of data in the image that is open. Where another stands in its place, beside the same
+ * metadata file, they would tell of data that is not there. An image that is gone, or a disk
+ * replaced as a whole, misleads nobody.
+ */
+static int check_image(struct acow_disk *disk)
+{
+    struct stat st;
+
+    if (disk->sys->stat(disk->image_path, &st) < 0
+        || (st.st_dev == disk->image_dev && st.st_ino == disk->image_ino)
+        || !is_still(disk, disk->real_path, disk->meta_dev, disk->meta_ino))
+        return 0;
+    msg_log(disk->sys, "%s: has been replaced while it was open: what is written goes to the old file, "
+            "and cannot be made safe; put that one back, or close the program and make the disk anew",
+            disk->image_path);
+    return -EIO;
+}
+
 static int commit_locked(struct acow_disk *disk, struct att *att)
 {
     struct note one, *notes = &one;
@@ -165,6 +191,8 @@ static int commit_locked(struct acow_disk *disk, struct att *att)
     int r;
 
     r = check_meta(disk, att);
+    if (r == 0)
+        r = check_image(disk);
     if (r < 0)
         return r;
     for (; max < ROUND_PAGES && (page = bits_next_dirty(&att->bits, page)) < att->bits.pages; page++)

@@ -33,18 +33,19 @@ def replace(t, name, letter="N"):
 # ---- image and backing file ------------------------------------------------------
 
 def image_replaced(t):
-    """Who has it open goes on with the old one; who comes is told."""
+    """Who has it open goes on with the old one, but cannot make it safe; who comes is told."""
     t.disk()
     a = t.writer()
     replace(t, "x.raw")
     t.same("read", a.read(0, 1024), "I1024")
     t.same("write", a.write(40960, "b", 512), 512)
-    t.same("flush", a("sync", "f"), "ok")
+    t.same("flush", a("sync", "f"), "EIO")
+    t.says("flush", a, "x.raw", "replaced")
     t.same("open again", a.open(at="g"), "ok")
     t.same("read again", a.read(32768, 1024, "g"), "a512 B512")
     t.same("child", a("child", "f", "read", 40960, 1024), "b512 B512")
     t.refused("newcomer", "ESTALE", [RUN])
-    t.end(a)
+    a.kill()
     with open(t.path("x.raw"), "rb") as f:
         t.same("the new file", f.read() == b"N" * SIZE, True)
 

@@ -156,7 +156,7 @@ Test(calls, flush_order, .init = begin, .fini = end)
     must_write(disk, buf, 512, 40960 + 200 * 512);
     calls_begin();
     must_flush(disk);
-    calls_expect("fstat d.add-cow; fdatasync d.img; pwrite d.add-cow 2570+26; fdatasync d.add-cow");
+    calls_expect("fstat d.add-cow; stat d.img; fdatasync d.img; pwrite d.add-cow 2570+26; fdatasync d.add-cow");
 }
 
 Test(calls, growth_over_the_backing_file_is_durable_first, .init = begin, .fini = end)
@@ -165,7 +165,7 @@ Test(calls, growth_over_the_backing_file_is_durable_first, .init = begin, .fini 
     must_flush(disk);
     calls_begin();
     check(acow_truncate(disk, 70000) == 0);
-    calls_expect("fstat d.add-cow; fdatasync d.img; pwrite d.add-cow 2568+10; fdatasync d.add-cow; "
+    calls_expect("fstat d.add-cow; stat d.img; fdatasync d.img; pwrite d.add-cow 2568+10; fdatasync d.add-cow; "
                  "ftruncate d.img 70000");
 }
 

@@ -67,7 +67,13 @@ static void replace(const char *name, bool by_rename)
     check(by_rename ? rename("new", name) == 0 : unlink(name) == 0 && rename("new", name) == 0);
 }
 
-static void keeps_its_files(const char *name)
+static void flushes(bool works)
+{
+    said[0] = '\0';
+    check(acow_flush(disk) == (works ? 0 : -EIO) && !said[0] == works, "%s", said);
+}
+
+static void keeps_its_files(const char *name, bool works)
 {
     for (int by_rename = 0; by_rename < 2; by_rename++) {
         struct blob other;
@@ -77,7 +83,7 @@ static void keeps_its_files(const char *name)
         check_disk(name);
         write_tag(500 + 1000 * (unsigned)by_rename, 700, 3);
         write_tag(100 * KIB + 5, 3000, 4);
-        must_flush(disk);
+        flushes(works);
         check_disk(name);
         check(file_same(name, other), "%s was written to", name);
         free(other.data);
@@ -89,7 +95,9 @@ Test(hostile, image_replaced, .init = begin, .fini = tmp_end)
     struct acow_disk *other;
     int fd;
 
-    keeps_its_files("d.img");
+    check(link("d.img", "old") == 0);
+    keeps_its_files("d.img", false);
+    check(strstr(said, "d.img") && strstr(said, "replaced"), "%s", said);
     /* One more of its own descriptors is the old image's, too. */
     fd = acow_open_image(disk, O_RDWR);
     check(fd >= 0, "%d", fd);
@@ -99,6 +107,22 @@ Test(hostile, image_replaced, .init = begin, .fini = tmp_end)
     /* A newcomer would have the new image with the old one's bits. */
     check(acow_open(&sys, "d.add-cow", ACOW_RDONLY, &other, &msg) == -ESTALE, "%s", msg.text);
     check(strstr(msg.text, "d.add-cow.run"), "%s", msg.text);
+    /* Its bits are kept for the old one, should it come back. */
+    check(acow_close(disk, &msg) == -EIO);
+    check(rename("old", "d.img") == 0);
+    disk = must_open(&sys, "d.add-cow", ACOW_RDWR);
+    check_disk("put back");
+    must_close(disk);
+    check_files();
+}
+
+Test(hostile, disk_replaced_as_a_whole, .init = begin, .fini = tmp_end)
+{
+    write_tag(100 * KIB, 3000, 3);
+    replace("d.img", true);
+    replace("d.add-cow", true);
+    flushes(true);
+    check_disk("replaced as a whole");
     must_close(disk);
 }
 
@@ -118,7 +142,7 @@ Test(hostile, image_unlinked, .init = begin, .fini = tmp_end)
 
 Test(hostile, backing_file_replaced, .init = begin, .fini = tmp_end)
 {
-    keeps_its_files("d.base");
+    keeps_its_files("d.base", true);
     check(rename("d.base", "new") == 0);
     check_disk("gone");
     must_close(disk);
