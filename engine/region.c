@@ -206,18 +206,31 @@ void region_unmap(struct acow_disk *disk)
     }
 }
 
+/* A signal may interrupt it, as it may not interrupt the write that it is for. */
+static int reserve(struct acow_disk *disk, int fd, int64_t off, int64_t len)
+{
+    int r;
+
+    do
+        r = disk->sys->fallocate(fd, FALLOC_FL_KEEP_SIZE, off, len);
+    while (r == -EINTR);
+    return r;
+}
+
 int region_fill(struct acow_disk *disk, int fd, int64_t off, int64_t len)
 {
     static const char zeros[BITS_PAGE];
-    int r = disk->sys->fallocate(fd, FALLOC_FL_KEEP_SIZE, off, len);
+    int r = reserve(disk, fd, off, len);
 
     /* Where the filesystem cannot reserve, writing zeros to a hole does. */
-    for (; r == -EOPNOTSUPP && len > 0; off += BITS_PAGE, len -= BITS_PAGE) {
+    while (r == -EOPNOTSUPP) {
         ssize_t n = disk->sys->pwrite(fd, zeros, len < BITS_PAGE ? (size_t)len : BITS_PAGE, off);
 
         if (n < 0)
             return (int)n;
-        if (len <= BITS_PAGE)
+        off += n;
+        len -= n;
+        if (len == 0)
             return 0;
     }
     return r;
@@ -241,16 +254,16 @@ static int reserve_summaries(struct acow_disk *disk, uint64_t from_pages, uint64
 static int keep(struct acow_disk *disk, int fd, int64_t off, uint64_t npages)
 {
     const struct acow_sys *sys = disk->sys;
-    int r = sys->fallocate(fd, FALLOC_FL_KEEP_SIZE, off, (int64_t)(npages * BITS_PAGE));
+    int r = reserve(disk, fd, off, (int64_t)(npages * BITS_PAGE));
 
     for (; r == -EOPNOTSUPP && npages > 0; npages--, off += BITS_PAGE) {
         char same[BITS_PAGE];
-        ssize_t n = sys->pread(fd, same, sizeof(same), off);
+        ssize_t n = sys->pread(fd, same, sizeof(same), off), len = n;
 
         if (n > 0)
-            n = sys->pwrite(fd, same, (size_t)n, off);
-        if (n < 0)
-            return (int)n;
+            n = sys->pwrite(fd, same, (size_t)len, off);
+        if (n < len || n < 0)
+            return n < 0 ? (int)n : -ENOSPC;
         if (npages == 1)
             return 0;
     }

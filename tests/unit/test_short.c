@@ -293,6 +293,24 @@ Test(short, a_preallocation_that_fails_half_way, .init = begin, .fini = tmp_end)
     end_as(SIZE + 3000, 0);
 }
 
+static int interrupted;
+
+static int interrupt_once(struct sys_call *call)
+{
+    return call->op == SYS_FALLOCATE && interrupted++ % 2 == 0 ? -EINTR : 0;
+}
+
+Test(short, a_reservation_that_a_signal_interrupts, .init = begin, .fini = tmp_end)
+{
+    static const struct sys_hook hook = { .before = interrupt_once };
+
+    sys_hook(&hook);
+    must_write(disk, data, 512, 1024);
+    check(interrupted == 4, "%d calls", interrupted);
+    memcpy(want + 1024, data, 512);
+    end_as(SIZE, 0x4);
+}
+
 static int no_fallocate(struct sys_call *call)
 {
     return call->op == SYS_FALLOCATE ? -EOPNOTSUPP : 0;
