@@ -23,7 +23,7 @@ int alone_make(struct acow_disk *disk, struct acow_msg *msg)
         return r;
     disk->run_fd = r;
     disk->role = ROLE_ALONE;
-    r = disk_image_size(disk, &size);
+    r = disk_tell_size(disk, &size, msg);
     /*
      * Pending bits of one that was killed are gone, but what its flush had written may
      * be in the page cache alone: to a later flush those bits look as if they were safe.

@@ -83,6 +83,7 @@ static int go_alone(struct acow_disk *disk, int why, struct acow_msg *msg)
 
 static int attach(struct acow_disk *disk, struct acow_msg *msg)
 {
+    bool denied;
     int r;
 
     alone_unfollow(disk);
@@ -99,10 +100,10 @@ static int attach(struct acow_disk *disk, struct acow_msg *msg)
     }
     if (disk->flags & (ACOW_INSPECT | DISK_BACKING_USE))
         return look_begin(disk, false, msg);
-    r = member_join(disk, msg);
-    if (r == -EACCES || r == -EROFS || (r == -EPERM && msg && !msg->text[0]))
+    r = member_join(disk, &denied, msg);
+    if (denied)
         return disk->writable ? go_alone(disk, r, msg) : look_begin(disk, true, msg);
-    if (r == -ELOOP)
+    if (r == -ELOOP && msg && !msg->text[0])
         return msg_set(msg, r, "%s: is a symbolic link; the run-time file cannot be one",
                        disk->run_path);
     return r;

@@ -462,6 +462,13 @@ int disk_image_size(struct acow_disk *disk, uint64_t *size)
     return r;
 }
 
+int disk_tell_size(struct acow_disk *disk, uint64_t *size, struct acow_msg *msg)
+{
+    int r = disk_image_size(disk, size);
+
+    return r < 0 ? msg_set(msg, r, "%s: cannot tell its size: %s", disk->image_path, msg_why(r)) : 0;
+}
+
 void acow_facts(struct acow_disk *disk, struct acow_facts *facts)
 {
     *facts = (struct acow_facts){

@@ -82,6 +82,7 @@ static inline uint64_t disk_size(const struct att *att)
 
 /* The image file's size as it is now. (disk.c) */
 int disk_image_size(struct acow_disk *disk, uint64_t *size);
+int disk_tell_size(struct acow_disk *disk, uint64_t *size, struct acow_msg *msg);
 
 /* Looks at the run-time state again: after growth, a fork, or the last closer's farewell. */
 int disk_refresh(struct acow_disk *disk, struct att **att, uint64_t *size);

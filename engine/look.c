@@ -86,12 +86,12 @@ int look_left_over(struct acow_disk *disk, int why, struct acow_msg *msg)
 }
 
 /* A region of one's own to look at, when there is no run-time file: no pending bits. */
-static int look_at_nothing(struct acow_disk *disk)
+static int look_at_nothing(struct acow_disk *disk, struct acow_msg *msg)
 {
     struct region *region;
     uint64_t size = 0;
     void *map;
-    int r = disk_image_size(disk, &size);
+    int r = disk_tell_size(disk, &size, msg);
 
     if (r == 0)
         r = disk->sys->mmap(REGION_HEAD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
@@ -119,7 +119,7 @@ int look_begin(struct acow_disk *disk, bool watch, struct acow_msg *msg)
      * with a fork's parent does not keep that one from being a writer that is alone.
      */
     disk->watching = watch && (r == 0 || disk->forked);
-    return r == 1 ? region_map(disk, region, NULL) : look_at_nothing(disk);
+    return r == 1 ? region_map(disk, region, NULL) : look_at_nothing(disk, msg);
 }
 
 bool region_appeared(struct acow_disk *disk)
@@ -132,6 +132,6 @@ bool region_appeared(struct acow_disk *disk)
     if (disk->forked && claim_is_alone(disk) == 1)
         return true;
     return disk->run_fd < 0
-           && (disk->sys->stat(disk->run_path, &st) == 0
+           && (disk->sys->stat(disk->run_path, &st) != -ENOENT
                || (disk_image_size(disk, &size) == 0 && size != disk->att->region->size));
 }

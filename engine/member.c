@@ -106,7 +106,7 @@ static int join_region(struct acow_disk *disk, const struct stat *st, struct aco
     uint64_t size = 0;
     int alive, usable, r;
 
-    r = disk_image_size(disk, &size);
+    r = disk_tell_size(disk, &size, msg);
     if (r < 0)
         return r;
     usable = look_inside(disk, st, &region, &alive, msg);
@@ -189,16 +189,18 @@ static int join_opened(struct acow_disk *disk, bool inherited, struct acow_msg *
     return r;
 }
 
-int member_join(struct acow_disk *disk, struct acow_msg *msg)
+int member_join(struct acow_disk *disk, bool *denied, struct acow_msg *msg)
 {
     bool inherited = disk->run_fd >= 0;
     int r;
 
+    *denied = false;
     disk->role = ROLE_MEMBER;
     do {
         if (!inherited) {
             r = disk->sys->open(disk->run_path,
                                 O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+            *denied = r == -EACCES || r == -EROFS || r == -EPERM;
             if (r < 0)
                 break;
             disk->run_fd = r;
