@@ -148,7 +148,7 @@ int size_catch_up(struct acow_disk *disk, struct att **att)
 
 static int shrink(struct acow_disk *disk, struct att *att, uint64_t size)
 {
-    uint64_t old = disk_size(att);
+    uint64_t left = disk_size(att);
     int r = region_lock_stripes(disk, att->region, ~0ull);
 
     if (r < 0)
@@ -156,8 +156,11 @@ static int shrink(struct acow_disk *disk, struct att *att, uint64_t size)
     /* Readers end at the new size from here on; no writer with a lock is under way. */
     __atomic_store_n(&att->region->size, size, __ATOMIC_RELEASE);
     r = disk->sys->ftruncate(disk->image_fd, (int64_t)size);
-    if (r < 0)
-        __atomic_store_n(&att->region->size, old, __ATOMIC_RELEASE);
+    if (r < 0) {
+        /* It may have been cut all the same, and the disk with it. */
+        disk_image_size(disk, &left);
+        __atomic_store_n(&att->region->size, left, __ATOMIC_RELEASE);
+    }
     region_unlock_stripes(att->region, ~0ull);
     return r;
 }

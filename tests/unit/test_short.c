@@ -293,6 +293,25 @@ Test(short, a_preallocation_that_fails_half_way, .init = begin, .fini = tmp_end)
     end_as(SIZE + 3000, 0);
 }
 
+static int cut_and_fail(struct sys_call *call)
+{
+    if (!call_is(call, SYS_FTRUNCATE, "d.img"))
+        return 0;
+    check(truncate("d.img", call->len) == 0);
+    return -EIO;
+}
+
+/* As ext4's may, when it cannot free what it has cut off. */
+Test(short, a_truncation_that_fails_but_is_done, .init = begin, .fini = tmp_end)
+{
+    static const struct sys_hook hook = { .before = cut_and_fail };
+
+    sys_hook(&hook);
+    check(acow_truncate(disk, 3000) == -EIO);
+    check(acow_size(disk) == 3000);
+    end_as(3000, 0);
+}
+
 static int interrupted;
 
 static int interrupt_once(struct sys_call *call)
