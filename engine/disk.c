@@ -57,24 +57,33 @@ int disk_open_plain(const struct acow_sys *sys, const char *path, int flags, boo
     return r < 0 ? r : fd;
 }
 
-static int read_header(struct acow_disk *disk, struct format_header *header, struct acow_msg *msg)
+ssize_t disk_read_header(const struct acow_sys *sys, int fd, uint8_t buf[FORMAT_HEADER])
 {
-    uint8_t buf[FORMAT_HEADER];
-    const char *why;
     size_t len = 0;
-    int r;
 
-    while (len < sizeof(buf)) {
-        ssize_t n = disk->sys->pread(disk->meta_fd, buf + len, sizeof(buf) - len, (int64_t)len);
+    while (len < FORMAT_HEADER) {
+        ssize_t n = sys->pread(fd, buf + len, FORMAT_HEADER - len, (int64_t)len);
 
         if (n < 0)
-            return msg_set(msg, (int)n, "%s: cannot read the header: %s", disk->meta_path,
-                           msg_why((int)n));
+            return n;
         if (n == 0)
             break;
         len += (size_t)n;
     }
-    r = format_decode(buf, len, header, &why);
+    return (ssize_t)len;
+}
+
+static int read_header(struct acow_disk *disk, struct format_header *header, struct acow_msg *msg)
+{
+    uint8_t buf[FORMAT_HEADER];
+    const char *why;
+    ssize_t n = disk_read_header(disk->sys, disk->meta_fd, buf);
+    int r;
+
+    if (n < 0)
+        return msg_set(msg, (int)n, "%s: cannot read the header: %s", disk->meta_path,
+                       msg_why((int)n));
+    r = format_decode(buf, (size_t)n, header, &why);
     if (r < 0)
         return msg_set(msg, r, "%s: %s", disk->meta_path, why);
     return 0;

@@ -3,6 +3,7 @@
 #define ACOW_DISK_H
 
 #include "addcow.h"
+#include "format.h"
 #include "region.h"
 
 /* acow_open flag of the engine itself: opened as some disk's backing file. */
@@ -74,6 +75,9 @@ int disk_open_plain(const struct acow_sys *sys, const char *path, int flags, boo
 
 /* The file that fd is by another description, whatever its name has become; open(2) flags. (disk.c) */
 int disk_reopen(const struct acow_sys *sys, int fd, int flags);
+
+/* As much of a header as the file has; returns how many bytes. (disk.c) */
+ssize_t disk_read_header(const struct acow_sys *sys, int fd, uint8_t buf[FORMAT_HEADER]);
 
 static inline uint64_t disk_size(const struct att *att)
 {

@@ -57,7 +57,7 @@ int acow_image_path(const struct acow_sys *sys, const char *path, char **out)
     fd = sys->open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
     if (fd < 0)
         return fd;
-    n = sys->pread(fd, buf, sizeof(buf), 0);
+    n = disk_read_header(sys, fd, buf);
     sys->close(fd);
     r = n < 0 ? (int)n : format_decode(buf, (size_t)n, &header, &why);
     if (r == 0)

@@ -78,3 +78,21 @@ Test(stat, refused, .init = begin, .fini = tmp_end)
     check(acow_stat(&sys_hooked, "d.add-cow", &st) == -ENOENT);
     check(open_fds() == fds);
 }
+
+static int cut_header(struct sys_call *call)
+{
+    if (call_is(call, SYS_PREAD, "d.add-cow") && call->len > 1000)
+        call->most = 1000;
+    return 0;
+}
+
+Test(stat, header_that_comes_in_pieces, .init = begin, .fini = tmp_end)
+{
+    static const struct sys_hook hook = { .before = cut_header };
+    struct acow_disk *disk;
+
+    sys_hook(&hook);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDONLY);
+    check_both(disk, "d.add-cow", 9000);
+    must_close(disk);
+}
