@@ -253,7 +253,8 @@ struct acow_create {
  * Makes a disk. An image file that is missing is created, sparse; one that
  * exists keeps its content and its size; an explicit `size` that differs is an
  * error (-EINVAL). The metadata file appears whole
- * and durable or not at all; whatever this call made is removed if it fails.
+ * and durable or not at all; whatever this call made is removed if it fails, but
+ * where an old disk has been replaced already, which then stays so.
  * *size_out (may be NULL) gets the virtual size.
  *
  * Errors: -EEXIST, -ENAMETOOLONG, -EINVAL (no backing or image name, files not

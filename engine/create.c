@@ -143,6 +143,16 @@ static int check_backing(struct creation *c)
     return 0;
 }
 
+static int remove_run(struct creation *c, const char *run)
+{
+    int r = c->sys->unlink(run);
+
+    if (r == 0 || r == -ENOENT)
+        return 0;
+    return msg_set(c->msg, r, "%s: left by another disk of this name, and cannot be removed: %s", run,
+                   msg_why(r));
+}
+
 /*
  * A disk that is to be replaced must not be in use. What a killed program left of the
  * run-time state of a disk of this name goes with it: inode numbers are used again, so
@@ -168,7 +178,7 @@ static int retire_old(struct creation *c)
         r = msg_set(c->msg, fd < 0 ? fd : held, "%s: cannot tell if it is in use: %s",
                     c->what->path, msg_why(fd < 0 ? fd : held));
     else
-        c->sys->unlink(run);
+        r = remove_run(c, run);
     free(run);
     return r;
 }
@@ -297,10 +307,13 @@ static int put_in_place(struct creation *c)
     r = c->what->force ? c->sys->rename(c->temp, c->real) : c->sys->link(c->temp, c->real);
     if (r == -EEXIST)
         return msg_set(c->msg, r, "%s: exists already (--force replaces it)", c->what->path);
-    if (r == 0 && c->what->force)
-        c->temp_made = false;
+    if (r == 0 && c->what->force)   /* the old one is gone: nothing is taken back from here on */
+        c->temp_made = c->image_made = false;
     if (r == 0) {
         r = sync_directory(c, c->real);
+        if (r < 0 && c->what->force)
+            return msg_set(c->msg, r, "%s: replaced, but a power cut may bring the old one back: %s",
+                           c->what->path, msg_why(r));
         if (r < 0)
             c->sys->unlink(c->real);
     }
