@@ -272,6 +272,26 @@ Test(locks, watching_reader_finds_a_writer, .init = begin, .fini = tmp_end)
     check_files();
 }
 
+static int cannot_look(struct sys_call *call)
+{
+    return call_is(call, SYS_STAT, "d.add-cow.run") ? -EIO : no_run_file(call);
+}
+
+Test(locks, watching_reader_that_cannot_tell_looks_inside, .init = begin, .fini = tmp_end)
+{
+    static const struct sys_hook blind = { .before = cannot_look };
+    struct acow_disk *reader = must_open(&sys_hooked, "d.add-cow", ACOW_RDONLY), *writer;
+
+    sys_hook(&blind);
+    check_disk(reader, "at first");
+    writer = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
+    write_tag(writer, 1000, 3000, 3);
+    check_disk(reader, "a writer is there");
+    must_close(writer);
+    check_disk(reader, "it has closed");
+    must_close(reader);
+}
+
 /* What a failed fsync has spoilt is thrown away under the eyes of who looks at it. */
 static int fail_sync(struct sys_call *call)
 {
