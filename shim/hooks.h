@@ -171,6 +171,9 @@ struct _ftsent *hook_fts_children(void *walk, int options);
 int hook_utmpname(const char *path);
 void hook_updwtmp(const char *path, const void *record);
 
+void *hook_dlopen(const char *file, int mode);
+void *hook_dlmopen(long space, const char *file, int mode);
+
 long hook_syscall(long number, ...);
 
 void hook_exit(int status) __attribute__((noreturn));

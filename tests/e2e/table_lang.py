@@ -81,6 +81,15 @@ os.lseek(fd, 700, 0)
 os.write(fd, b'before ')
 os.execvp('sh', ['sh', '-c', 'echo after >&%d; head -c 5 <&%d | od -c' % (fd, fd)])
 """, on="half random", touch=[(700, 13)])
+    add("python/plug-in", """
+import ctypes, os
+lite = ctypes.CDLL('libsqlite3.so.0', mode=os.RTLD_NOW | 8)     # RTLD_DEEPBIND
+lite.sqlite3_errmsg.restype = ctypes.c_char_p
+db, statement = ctypes.c_void_p(), ctypes.c_void_p()
+lite.sqlite3_open_v2(b'{img}', ctypes.byref(db), 1, None)
+lite.sqlite3_prepare_v2(db, b'select count(*) from sqlite_master', -1, ctypes.byref(statement), None)
+print(lite.sqlite3_errmsg(db), lite.sqlite3_step(statement), lite.sqlite3_column_int(statement, 0))
+""", on="db")
     add("python/exec-cloexec", """
 import os
 fd = os.open('{img}', os.O_RDWR)
@@ -122,6 +131,11 @@ def c_programs(t):
         "x <{img}")
     add("std", "stdout_printf* stdout_seek* stdout_buffered*", "half", "x >{img}")
     add("std", "stderr*", "half", "x 2>{img}")
+    # Where a library is looked for depends on who calls dlopen.
+    t.add("dl/runpath", "mkdir p; echo 'int seven(void) { return 7; }' | cc -shared -fPIC -xc - -o p/seven.so; "
+          "echo '#include <dlfcn.h>\nint main(void) { return !dlopen(\"seven.so\", RTLD_NOW); }' | "
+          "cc -xc - -Wl,-rpath,'$ORIGIN/p' -o use; ./use; echo $?; cat {img} | cksum",
+          on="half", needs="cc", scratch=["p", "use"])
     for program, name, on, why in LATER:
         t.add("%s/%s" % (program, name), "{bin}/%s_ops %s {img}" % (program, name), on=on,
               needs="cc", xfail=why)
