@@ -378,7 +378,24 @@ static void drop_parents_region(struct acow_disk *disk)
     disk->run_key = 0;
     disk->role = ROLE_NONE;
     disk->att = &disk->stale;
-    disk->forked = true;
+}
+
+/*
+ * The same on the metadata file, where the parent's lock for a run-time file would refuse all others
+ * once that file is gone. The child still has the disk open, and says so itself. Where it cannot, it
+ * keeps its parent's description, and tries again when it uses the disk.
+ */
+static void drop_parents_claims(struct acow_disk *disk)
+{
+    int parents = disk->meta_fd;
+    int own = disk_reopen(disk->sys, parents, disk->writable ? O_RDWR : O_RDONLY);
+
+    if (own < 0)
+        return;
+    disk->meta_fd = own;
+    disk->forked = false;
+    claim_disk(disk, NULL);
+    disk->sys->close(parents);
 }
 
 void acow_after_fork(struct acow_disk *disk)
@@ -387,8 +404,15 @@ void acow_after_fork(struct acow_disk *disk)
     if (!(disk->flags & (ACOW_INSPECT | DISK_BACKING_USE)))
         disk->forked = true;
     /* A region in memory is shared over fork, and its locks with it. */
-    if (disk->forked && disk->role != ROLE_ALONE && disk->role != ROLE_FOLLOWER)
+    if (disk->forked && disk->role != ROLE_ALONE && disk->role != ROLE_FOLLOWER) {
+        /*
+         * In this order: a run-time file that seems alive is not removed, and refuses nobody. A looker
+         * is in nobody's way until it looks again.
+         */
+        if (disk->role != ROLE_LOOKER)
+            drop_parents_claims(disk);
         drop_parents_region(disk);
+    }
     if (disk->backing)
         acow_after_fork(disk->backing);
 }

@@ -129,6 +129,54 @@ Test(between, idle_child_of_a_killed_closer, .init = begin, .fini = tmp_end, .ti
     must_close(disk);
 }
 
+static int through[2];
+
+/* Killed with a child that has let go of its parent's share, and does nothing more for now. */
+static int die_with_child(void *arg)
+{
+    struct acow_disk *disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
+    int let_go[2];
+    char byte;
+
+    (void)arg;
+    must_write(disk, "first", 5, 1000);
+    check(pipe(let_go) == 0);
+    if (fork() == 0) {
+        close(gate[1]);
+        acow_after_fork(disk);
+        check(write(let_go[1], "", 1) == 1);
+        check(read(gate[0], &byte, 1) == 0);
+        must_read(disk, &byte, 1, 1000);
+        check(byte == 'f');
+        must_close(disk);
+        check(write(through[1], "", 1) == 1);
+        _exit(0);
+    }
+    check(read(let_go[0], &byte, 1) == 1);
+    raise(SIGKILL);
+    return 0;
+}
+
+/* What the parent had locked for the run-time file must not outlive that file. */
+Test(between, idle_child_of_a_killed_parent, .init = begin, .fini = tmp_end, .timeout = 30)
+{
+    char byte;
+    int run;
+
+    check(pipe(gate) == 0 && pipe(through) == 0);
+    check(in_child(die_with_child, NULL) == 256 + SIGKILL);
+    /* Kept open, so that the next one cannot have its number. */
+    run = open("d.add-cow.run", O_RDONLY);
+    check(run >= 0);
+    must_close(must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR));
+    check(access("d.add-cow.run", F_OK) < 0);
+    must_close(must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR));
+    close(run);
+    close(gate[1]);
+    close(through[1]);
+    check(read(through[0], &byte, 1) == 1, "the child did not get through");
+}
+
 /* ---- a truncation that waits for a write ---------------------------------------- */
 
 static struct acow_disk *writing;
