@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/single_threaded.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ofd.h"
@@ -20,11 +21,29 @@
 /* The kernel's limit on one transfer. */
 #define TRANSFER_MAX 0x7ffff000u
 
+/*
+ * Waits a second at most, and looks again: a process that has been woken for the lock, and is
+ * killed before it runs, takes the wake-up with it, and the others would sleep on.
+ */
+static int lock_robust(pthread_mutex_t *lock)
+{
+    int r = pthread_mutex_trylock(lock);
+
+    while (r == EBUSY || r == ETIMEDOUT) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        r = pthread_mutex_timedlock(lock, &until);
+    }
+    return r;
+}
+
 static bool lock_offset(struct ofd *ofd)
 {
     if (__libc_single_threaded && !__atomic_load_n(&ofd->state->shared, __ATOMIC_RELAXED))
         return false;
-    if (pthread_mutex_lock(&ofd->state->lock) == EOWNERDEAD)
+    if (lock_robust(&ofd->state->lock) == EOWNERDEAD)
         pthread_mutex_consistent(&ofd->state->lock);
     return true;
 }
