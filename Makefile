@@ -30,6 +30,7 @@ tool_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tool/*.c))
 unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c) $(UNIT_RUNNER))
 tool_unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/tool/*.c))
 power_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/power/*.c))
+kill_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/kill/*.c))
 
 archive := $(BUILD)/libaddcow.a
 preload := $(BUILD)/libaddcow-preload.so
@@ -39,6 +40,8 @@ unit := $(BUILD)/tests/unit
 tool_unit := $(BUILD)/tests/tool
 power := $(BUILD)/tests/power
 fuzzers := $(patsubst tests/fuzz/target_%.c,$(BUILD)/tests/fuzz_%,$(wildcard tests/fuzz/target_*.c))
+kill := $(BUILD)/tests/kill
+kill_preload := $(BUILD)/tests/libaddcow-impatient.so
 
 PYTHON ?= /usr/bin/python3
 export PYTHONDONTWRITEBYTECODE := 1
@@ -53,6 +56,7 @@ large := -D_FILE_OFFSET_BITS=64
 $(BUILD)/obj/engine/%.o: part_flags = $(large) -iquote engine -fPIC -fvisibility=hidden
 $(BUILD)/obj/tool/%.o: part_flags = $(large) -iquote engine
 $(BUILD)/obj/tests/%.o: part_flags = $(large) -iquote engine -iquote tool
+$(BUILD)/obj/tests/kill/lib/%.o: part_flags = $(large) -iquote engine -fPIC
 $(BUILD)/obj/bench/%.o: part_flags = $(large)
 $(BUILD)/obj/shim/%.o: part_flags = -U_FILE_OFFSET_BITS -U_FORTIFY_SOURCE -iquote engine \
 	-fPIC -fvisibility=hidden -ftls-model=initial-exec
@@ -76,9 +80,11 @@ $(BUILD)/shim.map: shim/hooks.def $(BUILD)/flags
 	$(call quiet,GEN){ echo '{ global:' && $(CC) -E -P -x c -D'HOOK(f,s,b)=s;' $< && \
 		echo 'local: *; };'; } > $@.new && mv $@.new $@
 
+link_preload = $(call quiet,LD)$(link) -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl,-z,now \
+	-Wl,--version-script=$(BUILD)/shim.map $(filter %.o %.a,$^) -ldl -lpthread
+
 $(preload): $(shim_obj) $(archive) $(BUILD)/shim.map
-	$(call quiet,LD)$(link) -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl,-z,now \
-		-Wl,--version-script=$(BUILD)/shim.map $(shim_obj) $(archive) -ldl -lpthread
+	$(link_preload)
 
 $(micro): $(BUILD)/obj/bench/micro.o
 	@mkdir -p $(@D)
@@ -106,6 +112,15 @@ $(fuzzers): $(BUILD)/tests/fuzz_%: $(BUILD)/obj/tests/fuzz/target_%.o $(fuzz_obj
 	@mkdir -p $(@D)
 	$(call quiet,LD)$(link) $^ -lpthread
 
+# A plain program: the disks it uses come by the preload library.
+$(kill): $(kill_obj) | $(kill_preload)
+	@mkdir -p $(@D)
+	$(call quiet,LD)$(link) $^ -lpthread
+
+$(kill_preload): $(shim_obj) $(BUILD)/obj/tests/kill/lib/impatient.o $(archive) $(BUILD)/shim.map
+	@mkdir -p $(@D)
+	$(link_preload)
+
 # Another compiler or other flags make everything anew.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
@@ -119,16 +134,18 @@ $(BUILD)/have-libunwind:
 	@touch $@
 
 -include $(patsubst %.o,%.d,$(engine_obj) $(shim_obj) $(tool_obj) $(unit_obj) $(tool_unit_obj) \
-	$(power_obj)) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)
+	$(power_obj) $(kill_obj)) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)
 
 # ---- test --------------------------------------------------------------------
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := boot e2e crosscheck selftest hostile watch badinput fuzz unit power tool-unit tool-cli wrapper layers symbols
+parts := boot e2e crosscheck kill-workers kill-programs selftest hostile watch badinput fuzz unit power tool-unit tool-cli wrapper layers symbols
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e := $(PYTHON) tests/e2e/harness.py
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
+run_kill-workers = $(kill) -n $(or $(KILLS),60) -s $(or $(SEED),1) -l $(kill_preload)
+run_kill-programs = $(PYTHON) tests/kill/programs.py -n $(or $(KILLS),60) -s $(or $(SEED),1)
 run_selftest := tests/e2e/selftests.sh
 run_watch := $(PYTHON) tests/e2e/watch.py
 run_badinput := $(PYTHON) tests/e2e/badinput.py
@@ -143,20 +160,24 @@ run_layers := tests/layers.sh
 run_symbols := $(PYTHON) tests/symbols.py
 
 part_targets := $(addprefix check-,$(parts))
-.PHONY: $(part_targets) check-tool check-build fuzz fuzzers fuzzers-replay
+.PHONY: $(part_targets) check-tool check-kill check-build fuzz fuzzers fuzzers-replay
 export CC BUILD
 
 check-power: STATES ?= 1000000
+check-kill check-kill-workers check-kill-programs: KILLS ?= 1000
 
 check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(run_$(p))')
 
-check-build: all $(unit) $(tool_unit) $(power) fuzzers-replay
+check-build: all $(unit) $(tool_unit) $(power) $(kill) fuzzers-replay
 
 check-boot: all ## run one part: boot a guest from a disk
 check-e2e: all ## … real programs, on a plain file and on a disk
 check-crosscheck: all ## … random operations against an independent decoder
+check-kill: check-kill-workers check-kill-programs ## … programs killed and stopped at random points (KILLS=1000 SEED=1)
+check-kill-workers: $(tool) $(kill)
+check-kill-programs: all
 check-selftest: all ## … that the two above see what they should
 check-watch: all ## … tracing, summaries, messages, and what is durable when
 check-badinput: all ## … hostile and broken input

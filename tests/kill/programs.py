@@ -1,0 +1,359 @@
+#!/usr/bin/python3
+"""Real programs on a disk are killed, and lose nothing that they said was done.
+
+fio     jobs of one fio overwrite blocks that each carry a checksum; jobs and the whole are
+        killed, beside a fio that is not and verifies what it writes. Every block that is
+        then read is whole.
+blocks  a qemu-io that answers each write, and dd after dd beside it, in neighbouring bytes; each
+        is killed. What was answered is there, and what was under way is there by sectors.
+sqlite  two sqlite3 insert rows and say so, with a rollback journal or a write-ahead log; one
+        or both are killed. The database is sound, and has every row.
+
+    programs.py [-n KILLS] [-s SEED] [-k NAME] [-v]
+
+Each round is one of them, on a new disk: killed a few times, then closed cleanly, and
+looked at through the library as well as by the decoder of its files.
+"""
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "e2e"))
+
+import common
+import decode
+
+LIMIT = 120     # seconds after which something counts as hanging
+SECTOR = 512
+DISK = "d.add-cow"
+ENV = dict(os.environ, LC_ALL="C", LD_PRELOAD=common.LIBRARY)
+PLAIN = dict(os.environ, LC_ALL="C")
+
+
+class Wrong(Exception):
+    pass
+
+
+def start(args, env=ENV, **more):
+    """In a session of its own, so that it can be killed with all its children."""
+    return subprocess.Popen(args, env=env, start_new_session=True, **more)
+
+
+def run(args, env=ENV, text=None):
+    """The output of a program that must succeed."""
+    try:
+        done = subprocess.run(args, env=env, input=text, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        raise Wrong("%s hangs" % args)
+    if done.returncode:
+        raise Wrong("%s: status %d: %s" % (args, done.returncode, done.stdout))
+    return done.stdout
+
+
+def kill(child):
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait(LIMIT)
+
+
+def children(pid):
+    """The processes of a session."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.getsid(int(name)) == pid and int(name) != pid:
+                found.append(int(name))
+        except OSError:
+            pass
+    return found
+
+
+def moment(rng):
+    """Kills come at random; what has been done by then is found out afterwards."""
+    time.sleep(rng.choice((0.002, 0.02, 0.2, 0.6)) * rng.random())
+
+
+def put(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def make_disk(base, size):
+    """A disk over base.raw; what its image has where nothing is written must not be seen."""
+    put("base.raw", base)
+    put("d.raw", b"left over " * (size // 10) + bytes(size % 10))
+    decode.encode(DISK, "base.raw", "d.raw")
+
+
+def seen():
+    """The content as a program sees it."""
+    done = subprocess.run(["cat", DISK], env=ENV, stdout=subprocess.PIPE, timeout=LIMIT)
+    if done.returncode:
+        raise Wrong("cat: status %d" % done.returncode)
+    return done.stdout
+
+
+def close_cleanly():
+    """Who opens the disk next takes over, and leaves nothing behind. Returns the content."""
+    run(["dd", "if=/dev/null", "of=" + DISK, "conv=notrunc", "status=none"])
+    if os.path.exists(DISK + ".run"):
+        raise Wrong("a run-time file is left after a clean close")
+    content = seen()
+    decode.flat(DISK, "flat")
+    with open("flat", "rb") as f:
+        if f.read() != content:
+            raise Wrong("the files say something else than the library")
+    return content
+
+
+# ---- fio --------------------------------------------------------------------
+
+FIO_BLOCKS = 4096
+FIO = ["fio", "--name=job", "--randseed=7", "--allow_file_create=0", "--overwrite=1", "--fallocate=none",
+       "--bs=512", "--verify=crc32c", "--verify_fatal=1", "--verify_dump=0", "--minimal"]
+
+
+def fio(rng):
+    size = FIO_BLOCKS * SECTOR
+    put("whole", bytes(size))
+    run(FIO + ["--filename=whole", "--rw=write", "--size=%d" % size, "--do_verify=0"], PLAIN)
+    with open("whole", "rb") as f:
+        base = f.read()
+    make_disk(base + base[:size // 2], size * 3 // 2)
+    for _ in range(rng.randrange(1, 4)):
+        njobs = rng.choice((1, 2, 3))
+        each = size // njobs // SECTOR * SECTOR
+        jobs = start(FIO + ["--filename=" + DISK, "--rw=randwrite", "--do_verify=0", "--time_based",
+                            "--runtime=%d" % LIMIT, "--numjobs=%d" % njobs, "--size=%d" % each,
+                            "--offset_increment=%d" % each, "--fsync=%d" % rng.choice((0, 64)),
+                            "--ioengine=" + rng.choice(("psync", "pvsync", "sync")),
+                            "--thread=%d" % rng.randrange(2)],
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        beside = start(FIO + ["--filename=" + DISK, "--rw=randwrite", "--offset=%d" % size, "--size=%d" % (size // 2),
+                              "--verify_backlog=50", "--loops=2"],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        moment(rng)
+        moment(rng)
+        for pid in children(jobs.pid):
+            if rng.random() < 0.3:
+                os.kill(pid, signal.SIGKILL)
+        moment(rng)
+        kill(jobs)
+        try:
+            said = beside.communicate(timeout=LIMIT)[0]
+        except subprocess.TimeoutExpired:
+            kill(beside)
+            raise Wrong("a fio hangs when another was killed")
+        if beside.returncode:
+            raise Wrong("a fio beside one that was killed: %d: %r" % (beside.returncode, said))
+        check_fio(DISK, ENV, size)
+    close_cleanly()
+    check_fio("flat", PLAIN, size)
+
+
+def check_fio(path, env, size):
+    run(FIO + ["--filename=" + path, "--rw=read", "--size=%d" % size, "--do_verify=1"], env)
+
+
+# ---- dd and qemu-io -----------------------------------------------------------
+
+class Model:
+    """What the bytes must be."""
+
+    def __init__(self, data):
+        self.data = bytearray(data)
+
+    def write(self, off, data):
+        self.data[off:off + len(data)] = data
+
+    def settle(self, off, data, content):
+        """A write was under way; each sector has it or has it not, and it stays so."""
+        end = off + len(data)
+        for at in range(off // SECTOR * SECTOR, end, SECTOR):
+            lo, hi = max(at, off), min(at + SECTOR, end)
+            if content[lo:hi] == data[lo - off:hi - off]:
+                self.data[lo:hi] = content[lo:hi]
+
+    def check(self, content):
+        if len(content) != len(self.data):
+            raise Wrong("%d bytes, not %d" % (len(content), len(self.data)))
+        if content != self.data:
+            at = next(i for i in range(len(content)) if content[i] != self.data[i])
+            raise Wrong("byte %d (sector %d) is %#x, not %#x"
+                        % (at, at // SECTOR, content[at], self.data[at]))
+
+
+def qemu_lines(rng, lo, hi, count):
+    """Commands for qemu-io, and what each writes."""
+    lines, writes = [], []
+    for _ in range(count):
+        length = rng.choice((1, 300, 512, 5000, 70000))
+        off = rng.randrange(lo, hi - length)
+        byte = rng.randrange(1, 256)
+        lines.append("write -q -P %d %d %d\nlength\n" % (byte, off, length))
+        if rng.random() < 0.05:
+            lines.append("flush\n")
+        writes.append((off, bytes([byte]) * length))
+    return "".join(lines), writes
+
+
+def blocks(rng):
+    size, middle = 1500000 + rng.randrange(1000), 700000 + rng.randrange(1000)
+    model = Model(random.Random(rng.random()).randbytes(size))
+    make_disk(model.data, size)
+    for _ in range(rng.randrange(2, 6)):
+        text, writes = qemu_lines(rng, middle, size, 3000)
+        put("commands", text.encode())
+        with open("commands") as commands:
+            qemu = start(["stdbuf", "-oL", "qemu-io", "-f", "raw", DISK], stdin=commands,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        ends = time.monotonic() + 0.8 * rng.random()
+        while time.monotonic() < ends:
+            length = rng.choice((1, 700, 4096, 100000))
+            off, data = rng.randrange(middle - length), rng.randbytes(length)
+            put("data", data)
+            dd = start(["dd", "if=data", "of=" + DISK, "bs=%d" % rng.choice((512, 5000, 200000)),
+                        "conv=notrunc", "oflag=seek_bytes", "seek=%d" % off, "status=none"])
+            if rng.random() < 0.3:
+                time.sleep(0.01 * rng.random())
+                dd.kill()
+            status = dd.wait(LIMIT)
+            if status == 0:
+                model.write(off, data)
+            elif status == -signal.SIGKILL:
+                model.settle(off, data, seen())
+            else:
+                raise Wrong("dd: status %d" % status)
+        kill(qemu)
+        answers = qemu.stdout.read().decode(errors="replace")
+        done = answers.count("MiB")     # "length" has answered, so the write before is over
+        qemu.stdout.close()
+        content = seen()
+        for off, data in writes[:done]:
+            model.write(off, data)
+        if done < len(writes):
+            model.settle(*writes[done], content)
+        model.check(content)
+    model.check(close_cleanly())
+
+
+# ---- sqlite --------------------------------------------------------------------
+
+def inserts(rng, writer, first):
+    """An endless transaction after the other, each said when it is done."""
+    lines = [".timeout %d" % (LIMIT * 1000)]
+    for n in range(first, first + 4000):
+        lines.append("BEGIN IMMEDIATE; INSERT INTO t VALUES(%d, %d, zeroblob(%d)); COMMIT; SELECT %d;"
+                     % (writer, n, rng.choice((10, 400, 9000)), n))
+        if rng.random() < 0.02:
+            lines.append("DELETE FROM t WHERE n < %d AND w = %d; VACUUM;" % (first - 1000, writer))
+    return "\n".join(lines) + "\n"
+
+
+def sqlite(rng):
+    mode = rng.choice(("WAL", "DELETE", "TRUNCATE", "PERSIST"))
+    run(["sqlite3", "plain.db", "PRAGMA journal_mode=%s; CREATE TABLE t(w, n, b, PRIMARY KEY(w, n));" % mode],
+        PLAIN)
+    with open("plain.db", "rb") as f:
+        base = f.read()
+    make_disk(base, len(base))
+    last = [0, 0]
+    for _ in range(rng.randrange(2, 5)):
+        writers = []
+        for writer in (0, 1):
+            put("sql%d" % writer, inserts(rng, writer, last[writer] + 1).encode())
+            with open("sql%d" % writer) as sql, open("said%d" % writer, "w") as said:
+                writers.append(start(["stdbuf", "-oL", "sqlite3", DISK], stdin=sql, stdout=said,
+                                     stderr=subprocess.STDOUT))
+        for child in rng.sample(writers, 2):
+            moment(rng)
+            kill(child)
+        for writer in (0, 1):
+            last[writer] = check_said(writer, last[writer])
+        check_rows(last)
+    close_cleanly()
+    check_rows(last)
+
+
+def check_said(writer, before):
+    """The last row that it said was in."""
+    with open("said%d" % writer) as f:
+        lines = f.read().split("\n")[:-1]
+    if lines != [str(n) for n in range(before + 1, before + 1 + len(lines))]:
+        raise Wrong("sqlite3 says: %s" % lines[-3:])
+    return before + len(lines)
+
+
+def check_rows(last):
+    said = run(["sqlite3", DISK, ".timeout %d" % (LIMIT * 1000), "PRAGMA integrity_check;"])
+    if said.strip() != "ok":
+        raise Wrong("integrity_check: " + said)
+    for writer in (0, 1):
+        top, count, low = run(["sqlite3", DISK, "SELECT max(n), count(*), min(n) FROM t WHERE w = %d;"
+                               % writer]).strip().split("|")
+        if int(top or 0) not in (last[writer], last[writer] + 1) \
+                or int(count) != (int(top) - int(low) + 1 if top else 0):
+            raise Wrong("rows up to %s, %s of them from %s on; %d were acknowledged"
+                        % (top, count, low, last[writer]))
+        last[writer] = int(top or 0)
+
+
+# ---- all -----------------------------------------------------------------------
+
+PROGRAMS = {"fio": (fio, ("fio",)), "blocks": (blocks, ("dd", "qemu-io")), "sqlite": (sqlite, ("sqlite3",))}
+
+
+def one_round(name, seed, verbose):
+    """The problem, or None."""
+    where = tempfile.mkdtemp(prefix="addcow-kill-")
+    try:
+        os.chdir(where)
+        PROGRAMS[name][0](random.Random(seed))
+    except (Wrong, subprocess.TimeoutExpired) as err:
+        return str(err)
+    finally:
+        os.chdir("/")
+        shutil.rmtree(where)
+    if verbose:
+        print("%s %d: good" % (name, seed), flush=True)
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-n", type=int, default=300, help="kills, about")
+    parser.add_argument("-s", type=int, default=1, help="seed")
+    parser.add_argument("-k", default="", help="only this program")
+    parser.add_argument("-v", action="store_true")
+    options = parser.parse_args()
+    common.require()
+    passed = failed = skipped = 0
+    for name, (_, needs) in PROGRAMS.items():
+        missing = [need for need in needs if not shutil.which(need)]
+        if options.k not in name:
+            continue
+        for nth in range(max(1, options.n // 100)):
+            seed = options.s * 1000 + nth
+            problem = None if not missing else "missing: " + " ".join(missing)
+            if missing and os.environ.get("CI") != "true":
+                skipped += 1
+                continue
+            problem = problem or one_round(name, seed, options.v)
+            if problem:
+                print("FAIL %s, seed %d: %s" % (name, options.s, problem))
+                failed += 1
+                break
+            passed += 1
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
