@@ -310,9 +310,10 @@ int worker(struct ledger *ledger, const char *disk, int seat, int also)
     int fd = -1;
 
     if (also >= 0 || rnd_percent(&rnd, 30)) {
-        do
-            fd = open(disk, O_RDWR | O_CLOEXEC);
-        while (fd < 0 && errno == ETIMEDOUT);
+        /* All its threads are yet to come: giving up is a step of each. */
+        while ((fd = open(disk, O_RDWR | O_CLOEXEC)) < 0 && errno == ETIMEDOUT)
+            for (int i = 0; i < HANDS; i++)
+                add(ledger->seats[seat].hands[i].steps, 1);
         if (fd < 0)
             return fail(ledger, "worker %d cannot open: %s", seat, strerror(errno));
     }
