@@ -235,6 +235,39 @@ Test(between, kill_of_a_truncation_that_waits, .init = begin, .fini = tmp_end, .
     must_close(writing);
 }
 
+/* ---- a wake-up that is lost ---------------------------------------------------- */
+
+/*
+ * As it happens when a process is killed that has just been woken for a lock: the lock is
+ * free, somebody sleeps for it, and nobody will wake him.
+ */
+Test(between, wake_up_that_is_lost, .init = begin, .fini = tmp_end, .timeout = 30)
+{
+    struct region *region;
+    int *word, fd;
+    pid_t pid;
+
+    writing = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
+    fd = open("d.add-cow.run", O_RDWR);
+    region = mmap(NULL, REGION_HEAD, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    check(region != MAP_FAILED);
+    close(fd);
+    word = &region->size_lock.__data.__lock;
+    check(pthread_mutex_lock(&region->size_lock) == 0);
+    pid = fork_child();
+    if (pid == 0) {
+        acow_after_fork(writing);
+        _exit(acow_truncate(writing, 5000) != 0);
+    }
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) >= 0)
+        sched_yield();
+    __atomic_fetch_and(word, INT32_MAX, __ATOMIC_ACQ_REL);
+    check(pthread_mutex_unlock(&region->size_lock) == 0);
+    check(wait_child(pid) == 0);
+    check(acow_size(writing) == 5000);
+    must_close(writing);
+}
+
 /* ---- bits ------------------------------------------------------------------ */
 
 /* Dies where it says that the page has bits: the summary is not to be written. */
