@@ -171,8 +171,11 @@ int hand_open(struct me *me, int flags)
 {
     int fd;
 
-    while ((fd = open(me->disk, flags | O_CLOEXEC)) < 0 && may_give_up(me))
+    while ((fd = open(me->disk, flags | O_CLOEXEC)) < 0 && may_give_up(me)) {
         gave_up(me->ledger);
+        /* The other threads come first, since the library opens one disk at a time. */
+        usleep(1000);
+    }
     if (fd < 0)
         hand_failed(me, "open", 0, 0, fd);
     return fd;
