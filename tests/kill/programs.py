@@ -15,6 +15,7 @@ Each round is one of them, on a new disk: killed a few times, then closed cleanl
 looked at through the library as well as by the decoder of its files. Who hangs is said, and where.
 """
 import argparse
+import ctypes
 import glob
 import os
 import random
@@ -33,6 +34,7 @@ import decode
 
 LIMIT = 120     # seconds after which something counts as hanging
 SECTOR = 512
+PR_SET_CHILD_SUBREAPER = 36
 DISK = "d.add-cow"
 ENV = dict(os.environ, LC_ALL="C", LD_PRELOAD=common.LIBRARY)
 PLAIN = dict(os.environ, LC_ALL="C")
@@ -47,8 +49,7 @@ kills = 0
 
 
 def start(args, env=ENV, **more):
-    """In a session of its own, so that it can be killed with all its children."""
-    child = subprocess.Popen(args, env=env, start_new_session=True, **more)
+    child = subprocess.Popen(args, env=env, **more)
     started.append(child)
     return child
 
@@ -70,25 +71,30 @@ def run(args, env=ENV):
     return said
 
 
-def kill(child):
-    kill_one(child.pid, os.killpg)
-    finish_killed(child)
-
-
-def kill_one(pid, how=os.kill):
+def kill_one(pid):
     global kills
     try:
-        how(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         kills += 1
     except ProcessLookupError:
         pass
 
 
-def finish_killed(child):
-    try:
-        child.wait(LIMIT)
-    except subprocess.TimeoutExpired:
-        raise Wrong("%s was killed and does not end; %s" % (child.args, waiting()))
+def kill(child):
+    """With all its children, which are this process's once it is gone."""
+    kill_one(child.pid)
+    wait_killed(child.pid, child.poll)
+    for pid in set(children(os.getpid())) - {other.pid for other in started}:
+        kill_one(pid)
+        wait_killed(pid, lambda: os.waitpid(pid, os.WNOHANG)[0] or None)
+
+
+def wait_killed(pid, poll):
+    ends = time.monotonic() + LIMIT
+    while poll() is None:
+        if time.monotonic() > ends:
+            raise Wrong("%d was killed and does not end; %s" % (pid, waiting()))
+        time.sleep(0.001)
 
 
 def waiting():
@@ -108,14 +114,16 @@ def waiting():
 
 
 def children(pid):
-    """The processes of a session."""
+    """As far as they have not ended."""
     found = []
-    for name in os.listdir("/proc"):
+    for stat in glob.glob("/proc/[0-9]*/stat"):
         try:
-            if name.isdigit() and os.getsid(int(name)) == pid and int(name) != pid:
-                found.append(int(name))
+            with open(stat) as f:
+                state, parent = f.read().rpartition(")")[2].split()[:2]
         except OSError:
-            pass
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(stat.split("/")[2]))
     return found
 
 
@@ -361,8 +369,7 @@ def one_round(name, seed, verbose):
     finally:
         for child in started:
             if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+                kill(child)
         started.clear()
         os.chdir("/")
         shutil.rmtree(where)
@@ -379,6 +386,7 @@ def main():
     parser.add_argument("-v", action="store_true")
     options = parser.parse_args()
     common.require()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     print("programs: %d kills from seed %d on" % (options.n, options.s), flush=True)
     passed = failed = skipped = 0
     names = []
