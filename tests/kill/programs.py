@@ -19,6 +19,7 @@ import ctypes
 import glob
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -221,11 +222,12 @@ class Model:
     def write(self, off, data):
         self.data[off:off + len(data)] = data
 
-    def settle(self, off, data, content):
-        """A write was under way; each sector has it or has it not, and it stays so."""
+    def settle(self, off, data, content, step):
+        """Writes of `step` bytes were under way; each sector of each is there or not, and stays so."""
         end = off + len(data)
-        for at in range(off // SECTOR * SECTOR, end, SECTOR):
-            lo, hi = max(at, off), min(at + SECTOR, end)
+        sectors = range(off // SECTOR * SECTOR + SECTOR, end, SECTOR)
+        cuts = sorted({end, *range(off, end, step), *sectors})
+        for lo, hi in zip(cuts, cuts[1:]):
             if content[lo:hi] == data[lo - off:hi - off]:
                 self.data[lo:hi] = content[lo:hi]
 
@@ -262,12 +264,15 @@ def blocks(rng):
         with open("commands") as commands:
             qemu = start(["stdbuf", "-oL", "qemu-io", "-f", "raw", DISK], stdin=commands,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if not select.select([qemu.stdout], [], [], LIMIT)[0]:
+            raise Wrong("qemu-io hangs; %s" % waiting())
         ends = time.monotonic() + 0.8 * rng.random()
         while time.monotonic() < ends:
             length = rng.choice((1, 700, 4096, 100000))
             off, data = rng.randrange(middle - length), rng.randbytes(length)
             put("data", data)
-            dd = start(["dd", "if=data", "of=" + DISK, "bs=%d" % rng.choice((512, 5000, 200000)),
+            step = rng.choice((512, 5000, 200000))
+            dd = start(["dd", "if=data", "of=" + DISK, "bs=%d" % step,
                         "conv=notrunc", "oflag=seek_bytes", "seek=%d" % off, "status=none"])
             if rng.random() < 0.3:
                 time.sleep(0.01 * rng.random())
@@ -276,7 +281,7 @@ def blocks(rng):
             if status == 0:
                 model.write(off, data)
             elif status == -signal.SIGKILL:
-                model.settle(off, data, seen())
+                model.settle(off, data, seen(), step)
             else:
                 raise Wrong("dd: status %d" % status)
         kill(qemu)
@@ -287,7 +292,7 @@ def blocks(rng):
         for off, data in writes[:done]:
             model.write(off, data)
         if done < len(writes):
-            model.settle(*writes[done], content)
+            model.settle(*writes[done], content, len(writes[done][1]))
         model.check(content)
     model.check(close_cleanly())
 
