@@ -22,6 +22,8 @@ void script_load(struct script *script, const char *what);
 void script_end(struct script *script);
 
 int script_steps(void);
+/* True if what came before a step is durable when it has succeeded. */
+bool script_flushes(int step);
 
 /*
  * Does a step on script->disk, whose table is sys_hooked. The result is that of

@@ -71,6 +71,11 @@ int script_steps(void)
     return sizeof(steps) / sizeof(steps[0]);
 }
 
+bool script_flushes(int step)
+{
+    return steps[step].kind == FLUSH;
+}
+
 /* What a step writes, or room for what it reads. */
 static void fill(uint8_t *buf, int step)
 {

@@ -174,7 +174,7 @@ static int hooked_fdatasync(int fd)
 {
     struct sys_call call = on_fd(SYS_FDATASYNC, fd);
 
-    return (int)MAKE(call, acow_sys_libc.fdatasync(fd));
+    return (int)MAKE(call, call.idle ? 0 : acow_sys_libc.fdatasync(fd));
 }
 
 static int hooked_ftruncate(int fd, int64_t len)
@@ -242,6 +242,7 @@ static int hooked_lock(int fd, int cmd, struct flock *fl)
     struct sys_call call = on_fd(SYS_LOCK, fd);
 
     call.flags = fl->l_type;
+    call.cmd = cmd;
     return (int)MAKE(call, acow_sys_libc.lock(fd, cmd, fl));
 }
 
@@ -273,11 +274,20 @@ static int hooked_realpath(const char *path, char *out)
     return (int)MAKE(call, acow_sys_libc.realpath(path, out));
 }
 
+static int list_proc(int (*each)(void *arg, const char *name), void *arg)
+{
+    char self[24];
+
+    snprintf(self, sizeof(self), "%d", (int)getpid());
+    return each(arg, self);
+}
+
 static int hooked_list(const char *path, int (*each)(void *arg, const char *name), void *arg)
 {
     struct sys_call call = on_path(SYS_LIST, path);
+    bool alone = current && current->alone_in_proc && strcmp(path, "/proc") == 0;
 
-    return (int)MAKE(call, acow_sys_libc.list(path, each, arg));
+    return (int)MAKE(call, alone ? list_proc(each, arg) : acow_sys_libc.list(path, each, arg));
 }
 
 static int hooked_mmap(size_t len, int prot, int flags, int fd, int64_t off, void **out)

@@ -23,12 +23,16 @@ struct sys_call {
     const struct iovec *iov;    /* of reads and writes */
     int iovcnt;
     int64_t most;               /* a hook may have a transfer cut here; -1: not */
+    int cmd;                    /* of lock */
+    bool idle;                  /* a hook may have an fdatasync do nothing */
 };
 
 struct sys_hook {
     /* 0: make the call; else it fails with this negative errno. */
     int (*before)(struct sys_call *call);
     void (*after)(const struct sys_call *call, int64_t result);
+    /* Of /proc, show this process alone: so that a run does not depend on what else there is. */
+    bool alone_in_proc;
 };
 
 extern const struct acow_sys sys_hooked;
@@ -65,6 +69,7 @@ enum fault_kind {
     FAULT_ONCE,         /* the nth call alone */
     FAULT_EVER,         /* it and all that follow */
     FAULT_SHORT,        /* from it on, transfers are cut short */
+    FAULT_SHORT_ONCE,
 };
 
 struct fault {
@@ -73,6 +78,7 @@ struct fault {
     unsigned nth;       /* from 1 on */
     unsigned seen, fired;
     bool paused;
+    void (*note)(const struct sys_call *call);  /* told of each call that could fail, or NULL */
     bool unprivileged;  /* a run-time file cannot be made */
     bool sync_failed;   /* it hit an fsync of an image */
     char hit[96];       /* the first call that failed: its name and file */

@@ -49,7 +49,7 @@ static void cut_after(const struct sys_call *call, int64_t result)
 /* The write comes after the first and before the second, which it must not undo. */
 Test(between, truncations_around_a_write, .init = begin, .fini = tmp_end)
 {
-    static const struct sys_hook hook = { cut_before, cut_after };
+    static const struct sys_hook hook = { .before = cut_before, .after = cut_after };
     uint8_t buf[LEN], got[LEN];
     struct acow_disk *disk;
     struct blob flat;
@@ -90,7 +90,7 @@ static int die_in_flush(struct sys_call *call)
 /* Killed while it closes, with a child that has the disk and has not used it. */
 static int die_in_close(void *arg)
 {
-    static const struct sys_hook hook = { die_in_flush, NULL };
+    static const struct sys_hook hook = { .before = die_in_flush };
     struct acow_disk *disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
     char buf[5];
 
@@ -207,7 +207,7 @@ static int kill_who_waits(struct sys_call *call)
 
 Test(between, kill_of_a_truncation_that_waits, .init = begin, .fini = tmp_end, .timeout = 30)
 {
-    static const struct sys_hook hook = { kill_who_waits, NULL };
+    static const struct sys_hook hook = { .before = kill_who_waits };
     char buf[512] = "written", got[512];
     struct acow_disk *disk;
     int fd;

@@ -38,7 +38,7 @@ static void die_after(const struct sys_call *call, int64_t result)
 
 static int run_script(void *arg)
 {
-    static const struct sys_hook hook = { die_before, die_after };
+    static const struct sys_hook hook = { .before = die_before, .after = die_after };
     struct script *known = arg, script;
 
     /* A model of its own: the parent's is for the parent. */
@@ -151,7 +151,7 @@ static void run_all(bool after, bool company)
 
 static int grow(void *arg)
 {
-    static const struct sys_hook hook = { die_before, die_after };
+    static const struct sys_hook hook = { .before = die_before, .after = die_after };
     struct acow_disk *disk;
 
     (void)arg;
