@@ -160,7 +160,7 @@ run_layers := tests/layers.sh
 run_symbols := $(PYTHON) tests/symbols.py
 
 part_targets := $(addprefix check-,$(parts))
-.PHONY: $(part_targets) check-tool check-kill check-build fuzz fuzzers fuzzers-replay
+.PHONY: $(part_targets) check-fault check-tool check-kill check-build fuzz fuzzers fuzzers-replay
 export CC BUILD
 
 check-power: STATES ?= 1000000
@@ -185,6 +185,8 @@ check-hostile: all ## … files that change under programs, and odd places
 check-fuzz: fuzzers-replay ## … every fuzz target on its seeds and what chance makes of them
 check-unit: $(unit) ## … the engine's unit tests
 check-power: $(power) ## … every state a power cut could leave (STATES=1000000 SEED=1)
+check-fault: $(unit) ## … every system call, failing with every errno (a part of it is in check-unit)
+	ADDCOW_FAULTS=all $(unit) --filter 'fault*/*' --verbose
 check-tool: check-tool-unit check-tool-cli ## … addcow-img
 check-tool-unit: $(tool_unit)
 check-tool-cli: all

@@ -41,6 +41,8 @@ void check_failed(const char *file, int line, const char *condition, const char 
 
 /* Fixtures: makes a temporary directory and goes there; removes it. */
 void tmp_begin(void);
+/* The same in a filesystem without a disk behind it, if there is one. */
+void tmp_begin_in_memory(void);
 void tmp_end(void);
 
 /* ---- random ------------------------------------------------------------ */

@@ -22,13 +22,26 @@ const char *__tsan_default_suppressions(void)
     return "race:^sink$\n";
 }
 
+static void begin_in(const char *base)
+{
+    check_begin();
+    snprintf(tmp_path, sizeof(tmp_path), "%s/addcow-unit-XXXXXX", base);
+    check(mkdtemp(tmp_path) && chdir(tmp_path) == 0, "%s: %m", tmp_path);
+}
+
 void tmp_begin(void)
 {
     const char *base = getenv("TMPDIR");
 
-    check_begin();
-    snprintf(tmp_path, sizeof(tmp_path), "%s/addcow-unit-XXXXXX", base && base[0] ? base : "/tmp");
-    check(mkdtemp(tmp_path) && chdir(tmp_path) == 0, "%s: %m", tmp_path);
+    begin_in(base && base[0] ? base : "/tmp");
+}
+
+void tmp_begin_in_memory(void)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        begin_in("/dev/shm");
+    else
+        tmp_begin();
 }
 
 static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw)

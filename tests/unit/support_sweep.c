@@ -47,7 +47,7 @@ static bool keeps_out(void)
 
 static bool explains(ssize_t r)
 {
-    if (r == -EBUSY && keeps_out())
+    if ((r == -EBUSY && keeps_out()) || (r == -EACCES && sweep_fault.unprivileged))
         return true;
     if (!sweep_fault.fired)
         return false;
@@ -94,13 +94,13 @@ static void run(const struct scenario *scenario, struct fault fault)
     step_name = "prepare";
     sweep_fault = fault;
     sweep_fault.unprivileged = scenario->unprivileged;
-    sys_hook(NULL);
+    fault_end();
     scenario->prepare();
     fds = open_fds();
     maps = mappings();
     fault_begin(&sweep_fault);
     scenario->act();
-    sys_hook(NULL);
+    fault_end();
     check(open_fds() == fds, "%s: descriptors leak", sweep_what());
     check(mappings() == maps, "%s: mappings leak", sweep_what());
     check(sweep_fault.fired || fault.nth == NEVER, "%s: nothing was hit", sweep_what());
@@ -108,23 +108,29 @@ static void run(const struct scenario *scenario, struct fault fault)
     scenario->after();
 }
 
-static bool same_place(const struct place *a, const struct place *b)
+/* How often it was met before: 2 in this step, 1 in another, 0 not at all. */
+static int seen_before(unsigned at)
 {
-    return a->op == b->op && a->step == b->step && a->errnos == b->errnos
-           && strcmp(a->file, b->file) == 0;
-}
+    const struct place *b = &places[at];
+    int seen = 0;
 
-static bool seen_before(unsigned at)
-{
-    for (unsigned i = 0; i < at; i++)
-        if (same_place(&places[i], &places[at]))
-            return true;
-    return false;
+    for (const struct place *a = places; a < b && seen < 2; a++)
+        if (a->op == b->op && a->errnos == b->errnos && strcmp(a->file, b->file) == 0)
+            seen = a->step == b->step ? 2 : 1;
+    return seen;
 }
 
 static bool is_transfer(enum sys_op op)
 {
     return op == SYS_PREAD || op == SYS_PREADV || op == SYS_PWRITE || op == SYS_PWRITEV;
+}
+
+static void run_at(const struct scenario *scenario, enum fault_kind kind, unsigned at, int error)
+{
+    struct fault fault = { .kind = kind, .error = -error, .nth = at + 1 };
+
+    snprintf(fault.hit, sizeof(fault.hit), "%s %s", places[at].name, places[at].file);
+    run(scenario, fault);
 }
 
 void sweep(const struct scenario *scenario, enum fault_kind kind)
@@ -139,18 +145,21 @@ void sweep(const struct scenario *scenario, enum fault_kind kind)
     run(scenario, (struct fault){ .kind = kind, .error = -EIO, .nth = NEVER, .note = note });
     check(nplaces >= scenario->least, "%s: only %u calls", scenario->name, nplaces);
     for (unsigned at = 0; at < nplaces; at++) {
-        const int *errnos = places[at].errnos;
+        int seen = all ? 0 : seen_before(at), count = 0, only = -1;
 
-        if ((cut && !is_transfer(places[at].op)) || (!all && seen_before(at)))
+        if ((cut && !is_transfer(places[at].op)) || seen == 2)
             continue;
-        for (; *errnos; errnos++) {
-            struct fault fault = { .kind = kind, .error = -*errnos, .nth = at + 1 };
-
-            snprintf(fault.hit, sizeof(fault.hit), "%s %s", places[at].name, places[at].file);
-            run(scenario, fault);
-            runs++;
-            if (cut || (!all && kind == FAULT_EVER))
-                break;
+        while (places[at].errnos[count])
+            count++;
+        if (cut)
+            only = 0;
+        else if (!all && (seen == 1 || kind == FAULT_EVER))
+            only = (int)at % count;
+        for (int i = 0; i < count; i++) {
+            if (only < 0 || only == i) {
+                run_at(scenario, kind, at, places[at].errnos[i]);
+                runs++;
+            }
         }
     }
     fprintf(stderr, "%s: %u calls, %u runs\n", scenario->name, nplaces, runs);

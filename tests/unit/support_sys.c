@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/falloc.h>
 #include <stdarg.h>
 
 #include "sys_hook.h"
@@ -174,7 +175,7 @@ static int hooked_fdatasync(int fd)
 {
     struct sys_call call = on_fd(SYS_FDATASYNC, fd);
 
-    return (int)MAKE(call, call.idle ? 0 : acow_sys_libc.fdatasync(fd));
+    return (int)MAKE(call, call.easy ? 0 : acow_sys_libc.fdatasync(fd));
 }
 
 static int hooked_ftruncate(int fd, int64_t len)
@@ -185,6 +186,18 @@ static int hooked_ftruncate(int fd, int64_t len)
     return (int)MAKE(call, acow_sys_libc.ftruncate(fd, len));
 }
 
+/* Where the filesystem cannot do it. */
+static int zero_range(int fd, int mode, int64_t off, int64_t len)
+{
+    struct stat st;
+    int r = acow_sys_libc.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
+
+    if (r == 0 && !(mode & FALLOC_FL_KEEP_SIZE) && acow_sys_libc.fstat(fd, &st) == 0
+        && st.st_size < off + len)
+        r = acow_sys_libc.ftruncate(fd, off + len);
+    return r;
+}
+
 static int hooked_fallocate(int fd, int mode, int64_t off, int64_t len)
 {
     struct sys_call call = on_fd(SYS_FALLOCATE, fd);
@@ -192,7 +205,9 @@ static int hooked_fallocate(int fd, int mode, int64_t off, int64_t len)
     call.flags = mode;
     call.off = off;
     call.len = len;
-    return (int)MAKE(call, acow_sys_libc.fallocate(fd, mode, off, len));
+    return (int)MAKE(call, call.easy && mode & FALLOC_FL_ZERO_RANGE
+                               ? zero_range(fd, mode, off, len)
+                               : acow_sys_libc.fallocate(fd, mode, off, len));
 }
 
 static int64_t hooked_lseek(int fd, int64_t off, int whence)

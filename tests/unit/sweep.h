@@ -3,8 +3,9 @@
  * return, once and for ever, and with its transfer cut short. First the scenario runs with
  * nothing failing, which tells what calls there are.
  *
- * With ADDCOW_FAULTS=all it is each call there is; else calls of one kind on one file in one
- * step of a scenario count as one, and "for ever" is tried with one errno of each.
+ * With ADDCOW_FAULTS=all that is each call there is. Else calls of one kind on one file in one
+ * step count as one; what was met in an earlier step of the scenario is tried with one errno, in
+ * turn, and so is everything "for ever".
  */
 #ifndef SWEEP_H
 #define SWEEP_H

@@ -1,7 +1,7 @@
 /*
  * Making a disk: what it is then, byte for byte; what is refused, with which
- * errno and which file named; and that a failure at any system call leaves
- * nothing behind.
+ * errno and which file named. What a failing system call leaves is in
+ * test_fault_create.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -258,59 +258,4 @@ Test(create, names_of_1023_bytes, .init = begin, .fini = tmp_end)
     check(create(backing, image, -1, 0) == 0, "%s", msg.text);
     disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
     must_close(disk);
-}
-
-/* True if something failed. */
-static bool fail_once(unsigned nth, int error, int force)
-{
-    struct fault fault = { .kind = FAULT_ONCE, .error = error, .nth = nth };
-    struct blob old = { NULL, 0 };
-    int files, fds = open_fds(), r;
-
-    unlink("d.img");
-    unlink("d.add-cow");
-    if (force) {
-        meta_put("d.add-cow", "d.base", "old.img", NULL, 7);
-        old = file_get("d.add-cow");
-    }
-    files = dir_count();
-    fault_begin(&fault);
-    r = create("d.base", "d.img", -1, force);
-    sys_hook(NULL);
-    check(open_fds() == fds, "after %s", fault.hit);
-    if (r < 0) {
-        check(fault.fired && r == error, "call %u, %s: %d", nth, fault.hit, r);
-        check(msg.text[0], "call %u, %s", nth, fault.hit);
-        if (force && !file_same("d.add-cow", old)) {
-            /* Once the old one has been replaced there is the new one. */
-            check_header(2);
-            files++;
-        } else {
-            check(file_len("d.img") == -1, "call %u, %s: the image is left", nth, fault.hit);
-        }
-        check(dir_count() <= files, "call %u, %s: a file is left", nth, fault.hit);
-    } else {
-        check_header(2);
-        check(file_len("d.img") == 5000);
-        check(dir_count() == files + (force ? 1 : 2) || strstr(fault.hit, "unlink"), "call %u, %s",
-              nth, fault.hit);
-    }
-    free(old.data);
-    return fault.fired > 0;
-}
-
-Test(create, each_call_fails, .init = begin, .fini = tmp_end)
-{
-    static const int errors[] = { -EIO, -ENOSPC, -EMFILE };
-
-    for (int i = 0; i < 6; i++) {
-        unsigned nth = 1;
-
-        while (fail_once(nth, errors[i % 3], i / 3)) {
-            tmp_end();
-            begin();
-            nth++;
-        }
-        check(nth > 20, "only %u calls", nth);
-    }
 }

@@ -129,7 +129,7 @@ static void check_clean(bool poisoned)
 
 static void check_reopened(void)
 {
-    struct acow_disk *disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
+    struct acow_disk *disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
     /* Pending bits that no other process can see end with the last that can. */
     bool lost = sweep_fault.sync_failed || (sweep_fault.unprivileged && failed);
     struct blob all = read_all(disk), flat;
@@ -195,33 +195,33 @@ static void end(void)
     tmp_end();
 }
 
-Test(fault, script_once, .init = tmp_begin, .fini = end)
+Test(fault, script_once, .init = tmp_begin_in_memory, .fini = end)
 {
     sweep(&whole, FAULT_ONCE);
 }
 
-Test(fault, script_ever, .init = tmp_begin, .fini = end)
+Test(fault, script_ever, .init = tmp_begin_in_memory, .fini = end)
 {
     sweep(&whole, FAULT_EVER);
 }
 
-Test(fault, script_short, .init = tmp_begin, .fini = end)
+Test(fault, script_short, .init = tmp_begin_in_memory, .fini = end)
 {
     sweep(&whole, FAULT_SHORT);
     sweep(&whole, FAULT_SHORT_ONCE);
 }
 
-Test(fault, alone_once, .init = tmp_begin, .fini = end)
+Test(fault, alone_once, .init = tmp_begin_in_memory, .fini = end)
 {
     sweep(&alone, FAULT_ONCE);
 }
 
-Test(fault, alone_ever, .init = tmp_begin, .fini = end)
+Test(fault, alone_ever, .init = tmp_begin_in_memory, .fini = end)
 {
     sweep(&alone, FAULT_EVER);
 }
 
-Test(fault, alone_short, .init = tmp_begin, .fini = end)
+Test(fault, alone_short, .init = tmp_begin_in_memory, .fini = end)
 {
     sweep(&alone, FAULT_SHORT);
     sweep(&alone, FAULT_SHORT_ONCE);
