@@ -16,6 +16,7 @@
 #include "disk.h"
 #include "format.h"
 #include "msg.h"
+#include "quiet.h"
 
 /* Pages of bits that one round notes: 4 MiB of notes for 16 GiB of scattered disk. */
 #define ROUND_PAGES 1024
@@ -57,7 +58,8 @@ static bool note_page(struct att *att, struct note *note, uint64_t page)
 static int write_meta(struct acow_disk *disk, const uint8_t *bytes, size_t len, uint64_t off)
 {
     while (len > 0) {
-        ssize_t n = disk->sys->pwrite(disk->meta_fd, bytes, len, (int64_t)(FORMAT_HEADER + off));
+        ssize_t n = quiet_pwrite(disk->sys, disk->meta_fd, bytes, len,
+                                 (int64_t)(FORMAT_HEADER + off));
 
         if (n == -EINTR)
             continue;

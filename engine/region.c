@@ -18,6 +18,7 @@
 #include "disk.h"
 #include "format.h"
 #include "msg.h"
+#include "quiet.h"
 #include "wait.h"
 
 /* What a lock's result means. Every step under these locks may be done again from the start. */
@@ -212,7 +213,7 @@ static int reserve(struct acow_disk *disk, int fd, int64_t off, int64_t len)
     int r;
 
     do
-        r = disk->sys->fallocate(fd, FALLOC_FL_KEEP_SIZE, off, len);
+        r = quiet_fallocate(disk->sys, fd, FALLOC_FL_KEEP_SIZE, off, len);
     while (r == -EINTR);
     return r;
 }
@@ -224,7 +225,8 @@ int region_fill(struct acow_disk *disk, int fd, int64_t off, int64_t len)
 
     /* Where the filesystem cannot reserve, writing zeros to a hole does. */
     while (r == -EOPNOTSUPP) {
-        ssize_t n = disk->sys->pwrite(fd, zeros, len < BITS_PAGE ? (size_t)len : BITS_PAGE, off);
+        ssize_t n = quiet_pwrite(disk->sys, fd, zeros, len < BITS_PAGE ? (size_t)len : BITS_PAGE,
+                                 off);
 
         if (n < 0)
             return (int)n;
@@ -261,7 +263,7 @@ static int keep(struct acow_disk *disk, int fd, int64_t off, uint64_t npages)
         ssize_t n = sys->pread(fd, same, sizeof(same), off), len = n;
 
         if (n > 0)
-            n = sys->pwrite(fd, same, (size_t)len, off);
+            n = quiet_pwrite(sys, fd, same, (size_t)len, off);
         if (n < len || n < 0)
             return n < 0 ? (int)n : -ENOSPC;
         if (npages == 1)
@@ -283,7 +285,7 @@ static int extend_meta(struct acow_disk *disk, uint64_t len)
 
     if (r < 0 || (uint64_t)st.st_size >= len)
         return r;
-    return disk->sys->ftruncate(disk->meta_fd, (int64_t)len);
+    return quiet_ftruncate(disk->sys, disk->meta_fd, (int64_t)len);
 }
 
 int region_room(struct acow_disk *disk, struct region *region, uint64_t size)
@@ -296,7 +298,7 @@ int region_room(struct acow_disk *disk, struct region *region, uint64_t size)
     if (size > ACOW_SIZE_MAX)
         return -EFBIG;
     if (pages > region->pages) {
-        r = disk->sys->ftruncate(disk->run_fd, (int64_t)(REGION_HEAD + bits_area(pages)));
+        r = quiet_ftruncate(disk->sys, disk->run_fd, (int64_t)(REGION_HEAD + bits_area(pages)));
         if (r == 0)
             r = reserve_summaries(disk, region->pages, pages);
         if (r < 0)

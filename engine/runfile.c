@@ -16,6 +16,7 @@
 #include "format.h"
 #include "holder.h"
 #include "msg.h"
+#include "quiet.h"
 
 #define REGION_MAGIC 0x61636f7772756e31ull     /* "acowrun1" */
 /* What two programs must agree on to share locks: version, pointer size, mutex size. */
@@ -201,7 +202,7 @@ int runfile_make(struct acow_disk *disk, struct region **out, uint64_t size,
     void *map;
     int r;
 
-    r = sys->ftruncate(disk->run_fd, REGION_HEAD);
+    r = quiet_ftruncate(sys, disk->run_fd, REGION_HEAD);
     if (r == 0)
         r = region_fill(disk, disk->run_fd, 0, REGION_HEAD);
     if (r == 0)

@@ -41,7 +41,10 @@ void sweep_step(const char *name)
 /* Who has a disk alone, or could not take its lock, keeps others out, or is kept out. */
 static bool keeps_out(void)
 {
-    return sweep_fault.unprivileged || strcmp(sweep_fault.hit, "open d.add-cow.run") == 0
+    bool denied = sweep_fault.error == -EACCES || sweep_fault.error == -EPERM
+                  || sweep_fault.error == -EROFS;
+
+    return sweep_fault.unprivileged || (sweep_fault.kind == FAULT_EVER && denied) || strcmp(sweep_fault.hit, "open d.add-cow.run") == 0
            || strncmp(sweep_fault.hit, "lock ", 5) == 0;
 }
 
@@ -156,7 +159,10 @@ void sweep(const struct scenario *scenario, enum fault_kind kind)
         else if (!all && (seen == 1 || kind == FAULT_EVER))
             only = (int)at % count;
         for (int i = 0; i < count; i++) {
-            if (only < 0 || only == i) {
+            /* No signal interrupts every call for ever. */
+            if (kind == FAULT_EVER && places[at].errnos[i] == EINTR)
+                only += only == i;
+            else if (only < 0 || only == i) {
                 run_at(scenario, kind, at, places[at].errnos[i]);
                 runs++;
             }

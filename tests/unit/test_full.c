@@ -1,14 +1,17 @@
 /*
  * A filesystem that is really full, a small tmpfs of the test's own: writes say
  * ENOSPC, flushes of what was written succeed, and no store into a mapped file meets
- * a page that cannot be had. Needs the right to mount; skipped elsewhere.
+ * a page that cannot be had. Needs the right to mount; skipped elsewhere. And files
+ * that may not grow beyond RLIMIT_FSIZE.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include "model.h"
 #include "peer.h"
@@ -165,4 +168,94 @@ Test(full, taken_over_with_a_hole, .init = begin, .fini = end)
     fill_up(1);
     must_write(disk, "x", 1, 9000);
     must_close(disk);
+}
+
+/* ---- files that may not be large -------------------------------------------------- */
+
+static void limit_to(rlim_t size)
+{
+    struct rlimit limit;
+
+    check(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = size;
+    check(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+static void begin_limited(void)
+{
+    tmp_begin();
+    usual_disk(SIZE, SIZE);
+    signal(SIGXFSZ, SIG_DFL);
+}
+
+/* The run-time file cannot be made; the signal would be about a file that the program never saw. */
+Test(full, no_room_for_the_run_time_file, .init = begin_limited, .fini = tmp_end)
+{
+    static const rlim_t sizes[] = { 0, 1000, 8 * KIB, 17 * KIB };
+    struct acow_disk *disk;
+    struct acow_msg msg;
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        limit_to(sizes[i]);
+        check(acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR, &disk, &msg) == -EFBIG, "%zu", i);
+        limit_to(RLIM_INFINITY);
+        check(file_len("d.add-cow.run") == -1 && strstr(msg.text, "d.add-cow.run"), "%s", msg.text);
+    }
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    must_close(disk);
+}
+
+/* A limit that comes after the write: its flush says it, and goes on where it is gone. */
+Test(full, no_room_for_bits_at_a_flush, .init = begin_limited, .fini = tmp_end)
+{
+    struct acow_disk *disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    struct model model;
+    uint8_t buf[3000];
+
+    model_load(&model, "d.add-cow", 2 * SIZE, SIZE);
+    pattern(buf, 5000, sizeof(buf), 3);
+    must_write(disk, buf, sizeof(buf), 5000);
+    model_write(&model, buf, sizeof(buf), 5000);
+    limit_to(1000);
+    check(acow_flush(disk) == -EFBIG);
+    check_model(disk, &model, "limited");
+    limit_to(RLIM_INFINITY);
+    must_flush(disk);
+    must_close(disk);
+    model_check_files(&model, "d.add-cow", "closed");
+    model_free(&model);
+}
+
+static int write_behind(void *arg)
+{
+    const uint64_t *off = arg;
+    struct acow_disk *disk = NULL;
+    int fd = -1;
+
+    signal(SIGXFSZ, SIG_DFL);
+    if (off[1])
+        disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
+    else
+        check((fd = open("d.img", O_RDWR)) >= 0);
+    limit_to(64 * KIB);
+    if (disk)
+        return acow_pwrite(disk, ACOW_OWN_FD, "some", 4, off[0]) == 4 ? 0 : 1;
+    return pwrite(fd, "some", 4, (off_t)off[0]) == 4 ? 0 : 1;
+}
+
+/* Where a flat file's write ends the program the disk's does, and nowhere else. */
+Test(full, signals_as_a_flat_file, .init = begin_limited, .fini = tmp_end)
+{
+    static const uint64_t offs[] = { 0, 5000, 64 * KIB - 4, 64 * KIB - 2, 64 * KIB, 1 * MIB,
+                                     SIZE - 4, SIZE, 2 * SIZE };
+
+    for (size_t i = 0; i < sizeof(offs) / sizeof(offs[0]); i++) {
+        uint64_t flat[2] = { offs[i], 0 }, disk[2] = { offs[i], 1 };
+        int want = in_child(write_behind, flat);
+
+        check(in_child(write_behind, disk) == want, "at %llu: not %d", (unsigned long long)offs[i],
+              want);
+        check(want == (offs[i] < 64 * KIB - 2 ? 0 : offs[i] < 64 * KIB ? 1 : 256 + SIGXFSZ), "%d",
+              want);
+    }
 }
