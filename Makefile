@@ -140,7 +140,7 @@ $(BUILD)/have-libunwind:
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := boot e2e crosscheck kill-workers kill-programs selftest hostile watch badinput fuzz unit power tool-unit tool-cli wrapper layers symbols
+parts := boot e2e crosscheck kill-workers kill-programs selftest hostile watch badinput full fuzz unit power tool-unit tool-cli wrapper layers symbols
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e := $(PYTHON) tests/e2e/harness.py
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
@@ -151,6 +151,7 @@ run_watch := $(PYTHON) tests/e2e/watch.py
 run_badinput := $(PYTHON) tests/e2e/badinput.py
 run_hostile := $(PYTHON) tests/e2e/hostile.py
 run_fuzz := tests/fuzz/fuzz.sh replay $(BUILD)/fuzz
+run_full := $(PYTHON) tests/e2e/full.py
 run_unit := $(unit) --verbose
 run_power = $(power) --states $(or $(STATES),100000) --seed $(or $(SEED),1)
 run_tool-unit := $(tool_unit) --verbose
@@ -183,10 +184,11 @@ check-watch: all ## … tracing, summaries, messages, and what is durable when
 check-badinput: all ## … hostile and broken input
 check-hostile: all ## … files that change under programs, and odd places
 check-fuzz: fuzzers-replay ## … every fuzz target on its seeds and what chance makes of them
+check-full: all ## … programs on a full filesystem, and under a limit of file size
 check-unit: $(unit) ## … the engine's unit tests
 check-power: $(power) ## … every state a power cut could leave (STATES=1000000 SEED=1)
 check-fault: $(unit) ## … every system call, failing with every errno (a part of it is in check-unit)
-	ADDCOW_FAULTS=all $(unit) --filter 'fault*/*' --verbose
+	ADDCOW_FAULTS=all $(unit) --filter 'fault*/*'
 check-tool: check-tool-unit check-tool-cli ## … addcow-img
 check-tool-unit: $(tool_unit)
 check-tool-cli: all

@@ -1,0 +1,206 @@
+#!/usr/bin/python3
+"""Programs whose filesystem is full, or that may not make a file large.
+
+Each command runs on a flat file and on a disk, each in a small tmpfs of its own in a mount
+namespace of this program. Demanded is that both end in the same way (exit status or signal, and
+what is said, but for numbers), that nothing acknowledged is lost, and that the command does its
+work when there is room again. The disk's backing file is elsewhere.
+
+    full.py [-k PATTERN] [-v]
+"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+
+import common
+
+MIB = 1 << 20
+SIZE = 4 * MIB
+ROOM = 2 * MIB
+ENV = {"PATH": common.PATH, "LC_ALL": "C", "HOME": "/nonexistent"}
+
+# Writes a letter all over in pieces of 4 KiB until it gets an error; says which, and syncs.
+WRITER = r"""
+import errno, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+done, error = 0, "none"
+for off in range(0, %d, 4096):
+    try:
+        if os.pwrite(fd, b"w" * 4096, off) != 4096:
+            raise OSError(errno.ENOSPC, "short")
+        done += 1
+    except OSError as err:
+        error = errno.errorcode[err.errno]
+        break
+os.fsync(fd)
+assert all(os.pread(fd, 4096, at * 4096) == b"w" * 4096 for at in range(done))
+open(sys.argv[2], "w").write(str(done))
+print(error)
+""" % SIZE
+
+# name, command with FILE, what is to be in the file before, RLIMIT_FSIZE in KiB
+PROGRAMS = [
+    ("dd", "dd if=/dev/zero of=FILE bs=64k count=64 conv=notrunc", "raw", None),
+    ("dd fsync", "dd if=/dev/zero of=FILE bs=4k count=1024 conv=notrunc,fsync", "raw", None),
+    ("dd append", "dd if=/dev/zero of=FILE bs=16k count=256 oflag=append conv=notrunc", "raw", None),
+    ("fio", "fio --name=j --filename=FILE --rw=write --bs=4k --size=4m --ioengine=psync"
+            " --allow_file_create=0 --fallocate=none --zero_buffers --output-format=terse --output=/dev/null", "raw", None),
+    ("fio threads", "fio --name=j --filename=FILE --rw=randwrite --bs=4k --size=4m --numjobs=4 --thread"
+                    " --allow_file_create=0 --fallocate=none --fsync=16 --ioengine=psync"
+                    " --zero_buffers --output-format=terse --output=/dev/null", "raw", None),
+    ("python", "python3 -c WRITER FILE DONE", "raw", None),
+    ("sqlite3", "sqlite3 FILE 'insert into t select randomblob(1000) from"
+                " generate_series(1, 3000)'", "sqlite", None),
+    ("dd, limited", "dd if=/dev/zero of=FILE bs=64k count=64 conv=notrunc", "raw", 1024),
+    ("python, limited", "python3 -c WRITER FILE DONE", "raw", 1024),
+    ("fio, limited", "fio --name=j --filename=FILE --rw=write --bs=4k --size=4m --ioengine=psync"
+                     " --allow_file_create=0 --fallocate=none --zero_buffers --output-format=terse --output=/dev/null",
+     "raw", 1024),
+]
+
+
+class Place:
+    """A tmpfs with a flat file or a disk in it, and a backing file beside it."""
+
+    def __init__(self, top, name, base):
+        self.d = os.path.join(top, name)
+        self.disk = name == "disk"
+        self.file = "x.add-cow" if self.disk else "x.raw"
+        self.done = os.path.join(top, name + ".done")
+        os.mkdir(self.d)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%d" % (ROOM + 64 * 1024), "tmpfs", self.d],
+                       check=True)
+        if self.disk:
+            subprocess.run([common.TOOL, "create", "-q", "-f", "add-cow", "-o",
+                            "backing_file=%s,image_file=x.img" % base, self.file], cwd=self.d, check=True)
+        else:
+            self.base = base
+            with open(base, "rb") as src, open(os.path.join(self.d, self.file), "wb") as out:
+                for at in range(0, SIZE, 4096):
+                    piece = src.read(4096)
+                    if piece.strip(b"\0"):
+                        out.seek(at)
+                        out.write(piece)
+                out.truncate(os.path.getsize(base))
+
+    def run(self, command, limit=None):
+        """How it ends, and what it says without numbers."""
+        command = command.replace("FILE", self.file).replace("DONE", self.done)
+        command = command.replace("WRITER", "\"$WRITER\"")
+        line = "%s%s" % ("ulimit -Sf %d; " % limit if limit else "", "exec " + command)
+        done = subprocess.run((common.PRELOAD if self.disk else []) + ["bash", "-c", line], cwd=self.d,
+                              env={**ENV, "WRITER": WRITER}, stdin=subprocess.DEVNULL, timeout=120,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        text = done.stdout.decode(errors="replace").replace(self.file, "FILE")
+        words = {re.sub(r"[0-9][0-9.]*( ?[kKMG]i?B)?(/s)?", "N", text_line)
+                 for text_line in text.splitlines() if not re.search(r"copied|records", text_line)}
+        return done.returncode, words
+
+    def content(self):
+        done = subprocess.run((common.PRELOAD if self.disk else []) + ["cat", self.file], cwd=self.d,
+                              env=ENV, stdout=subprocess.PIPE)
+        return done.stdout if done.returncode == 0 else b""
+
+    def grow_room(self):
+        subprocess.run(["mount", "-o", "remount,size=64m", self.d], check=True)
+
+    def end(self):
+        subprocess.run(["umount", "-l", self.d], check=True)
+
+
+def make_base(top, kind):
+    base = os.path.join(top, "base")
+    if kind == "sqlite":
+        subprocess.run(["sqlite3", base, "create table t(b blob);"], check=True)
+    else:
+        with open(base, "wb") as out:
+            out.truncate(SIZE)
+    return base
+
+
+def run_program(top, command, kind, limit):
+    base = make_base(top, kind)
+    places = [Place(top, name, base) for name in ("flat", "disk")]
+    problems = []
+
+    def same(what, get):
+        flat, disk = [get(place) for place in places]
+        if flat != disk:
+            problems.append("%s: flat %r, disk %r" % (what, flat, disk))
+        return disk
+
+    status, words = same("full", lambda place: place.run(command, limit))
+    if status == 0 and "none" in words or (status == 0 and not words):
+        problems.append("it was not full: %r" % (words,))
+    if "WRITER" in command:
+        done = int(open(places[1].done).read())
+        if places[1].content()[:done * 4096] != b"w" * (done * 4096):
+            problems.append("what was acknowledged is not there")
+    if kind == "sqlite":
+        same("integrity", lambda place: place.run("sqlite3 FILE 'pragma integrity_check; select count(*) from t'"))
+    for place in places:
+        place.grow_room()
+    again = same("with room", lambda place: place.run(command))
+    if again[0] != 0:
+        problems.append("with room it fails: %r" % (again,))
+    # How much an append got to before it was full is not the same to the page.
+    if kind == "raw" and "append" not in command:
+        same("content", lambda place: place.content())
+    if os.path.exists(os.path.join(places[1].d, "x.add-cow.run")):
+        problems.append("a run-time file is left")
+    check = subprocess.run([common.TOOL, "check", places[1].file], cwd=places[1].d, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT)
+    if check.returncode:
+        problems.append("check: %r" % check.stdout)
+    for place in places:
+        place.end()
+    return problems
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-k", dest="pattern", default="")
+    parser.add_argument("-v", dest="verbose", action="store_true")
+    options = parser.parse_args()
+    common.require(common.LIBRARY, common.TOOL)
+    ci = os.environ.get("CI") == "true"
+    if "ADDCOW_FULL" not in os.environ:
+        unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+        if subprocess.run(unshare + ["mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL).returncode:
+            print("%s: needs root or user namespaces" % ("FAIL" if ci else "skip"))
+            print("0 passed, %d failed, %d skipped" % (ci * len(PROGRAMS), (not ci) * len(PROGRAMS)))
+            return ci
+        os.execvpe(unshare[0], unshare + [sys.executable] + sys.argv, {**os.environ, "ADDCOW_FULL": "1"})
+    passed = failed = skipped = 0
+    for name, command, kind, limit in PROGRAMS:
+        if options.pattern not in name:
+            continue
+        if not shutil.which(command.split()[0]):
+            print("%s %s: needs %s" % ("FAIL" if ci else "skip", name, command.split()[0]))
+            failed, skipped = failed + ci, skipped + (not ci)
+            continue
+        top = tempfile.mkdtemp(prefix="addcow-full-")
+        try:
+            problems = run_program(top, command, kind, limit)
+        except (subprocess.SubprocessError, OSError) as err:
+            problems = [str(err)]
+            for place in "flat", "disk":
+                subprocess.run(["umount", "-l", os.path.join(top, place)], stderr=subprocess.DEVNULL)
+        shutil.rmtree(top)
+        failed, passed = failed + bool(problems), passed + (not problems)
+        if problems:
+            print("FAIL %s\n  %s" % (name, "\n  ".join(problems)), flush=True)
+        elif options.verbose:
+            print("pass %s" % name, flush=True)
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
