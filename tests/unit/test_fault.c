@@ -95,8 +95,10 @@ static void act(void)
         r = sweep_told(script_do(&script, i));
         failed = failed || r < 0;
         script_apply(&script, i, r);
-        if (r == 0 && script_flushes(i))
+        if (script_flushes(i) && r == 0) {
+            check(!sweep_fault.sync_failed, "%s: a flush after a failed fsync", sweep_what());
             forget();
+        }
         remember();
         if (sweep_fault.fired != fired)
             check_content();
