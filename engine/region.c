@@ -383,7 +383,7 @@ static int reserve_chunk_again(struct acow_disk *disk, uint64_t first, uint64_t 
         if (summary[i] == PAGE_NONE)
             continue;
         if (summary[i] > PAGE_DIRTY || first + i >= pages)
-            return -EINVAL;
+            return 1;
         r = keep(disk, disk->run_fd, (int64_t)(REGION_HEAD + bits_page_at(first + i)), 1);
     }
     return r;

@@ -138,7 +138,7 @@ int region_reserve(struct acow_disk *disk, const struct att *att, uint64_t first
 
 /*
  * Makes it true, in a run-time file that nobody uses, that what its summary says is reserved is
- * so, and that there is nothing beyond its pages. -EINVAL: the summary says what it cannot.
+ * so, and that there is nothing beyond its pages. 1: the summary says what it cannot.
  */
 int region_reserve_again(struct acow_disk *disk, const struct region *region);
 

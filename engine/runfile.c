@@ -243,7 +243,7 @@ int runfile_take_over(struct acow_disk *disk, struct region *region, uint64_t si
     region->meta_len = 0;
     if (r == 0)
         r = region_reserve_again(disk, region);
-    if (r == -EINVAL)
+    if (r == 1)
         return damaged(disk, "its summary", false, msg);
     if (r == 0)
         r = region_room(disk, region, size);
