@@ -142,7 +142,7 @@ $(BUILD)/have-libunwind:
 # total, and tests/check.sh adds them up. The slow ones stand first.
 parts := boot e2e crosscheck kill-workers kill-programs selftest hostile watch badinput full fuzz unit power tool-unit tool-cli wrapper layers symbols
 run_boot := $(PYTHON) tests/e2e/boot.py
-run_e2e := $(PYTHON) tests/e2e/harness.py
+run_e2e = $(PYTHON) tests/e2e/harness.py $(if $(MOST),--most $(MOST))
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
 run_kill-workers = $(kill) -n $(or $(KILLS),60) -s $(or $(SEED),1) -l $(kill_preload)
 run_kill-programs = $(PYTHON) tests/kill/programs.py -n $(shell expr $(or $(KILLS),60) / 4) -s $(or $(SEED),1)
@@ -153,7 +153,7 @@ run_hostile := $(PYTHON) tests/e2e/hostile.py
 run_fuzz := tests/fuzz/fuzz.sh replay $(BUILD)/fuzz
 run_full := $(PYTHON) tests/e2e/full.py
 run_unit := $(unit) --verbose
-run_power = $(power) --states $(or $(STATES),100000) --seed $(or $(SEED),1)
+run_power = $(power) --states $(or $(STATES),60000) --seed $(or $(SEED),1)
 run_tool-unit := $(tool_unit) --verbose
 run_tool-cli := tests/tool/test_tool.sh
 run_wrapper := tests/wrapper/test_wrapper.sh
@@ -167,6 +167,8 @@ export CC BUILD
 check-power: STATES ?= 1000000
 check-kill check-kill-workers check-kill-programs: KILLS ?= 1000
 
+# Each command on a few shapes of disk; on all of them with check-e2e.
+check: MOST ?= 3
 check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(run_$(p))')

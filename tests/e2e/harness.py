@@ -30,6 +30,7 @@ import signal
 import subprocess
 import sys
 import traceback
+import zlib
 
 sys.dont_write_bytecode = True      # nothing of a test lands beside the sources
 
@@ -431,10 +432,23 @@ def selected(rows, pattern):
     return [row for row in rows if pattern in row.name or fnmatch.fnmatch(row.name, pattern)]
 
 
+def at_most(rows, most):
+    """No command on more than so many shapes; which of its shapes, its name decides."""
+    shapes_of = {}
+    for row in rows:
+        shapes_of.setdefault(row.name.split("@")[0], []).append(row)
+    kept = set()
+    for name, group in shapes_of.items():
+        first = zlib.crc32(name.encode()) % len(group)
+        kept |= {row.name for row in (group[first:] + group[:first])[:most]}
+    return [row for row in rows if row.name in kept]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-k", dest="pattern", default="", help="rows whose name has this")
     parser.add_argument("-j", dest="jobs", type=int, default=2)
+    parser.add_argument("--most", type=int, help="no command on more than so many shapes")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("-v", dest="verbose", action="store_true")
     parser.add_argument("--keep", action="store_true")
@@ -446,6 +460,8 @@ def main():
         lock = take_work()
         return selftest.main(options)
     rows = selected(table.rows(), options.pattern)
+    if options.most:
+        rows = at_most(rows, options.most)
     if options.list:
         for row in rows:
             print(row.name)
