@@ -239,7 +239,8 @@ def ext4(t):
     add("e2freefrag", "e2freefrag {img}; filefrag -v {dir}/odd >/dev/null; e2undo -h {img} {img} "
         ">/dev/null 2>&1; true", needs="e2freefrag filefrag e2undo")
     add("blkid",
-        "blkid -p -c /dev/null {img}; blkid -o value -s UUID {img}; file -b {img}; wipefs {img}",
+        "blkid -p -c /dev/null {img}; blkid -c /dev/null -o value -s UUID {img}; file -b {img}; "
+        "wipefs {img}",
         needs="blkid file wipefs")
     add("wipefs", "wipefs -a {img}; wipefs {img}; blkid -p {img}; e2fsck -fn {img}",
         needs='wipefs blkid', writes=True, passes=False)

@@ -87,7 +87,7 @@ static void do_seek(const char *path)
     printf("%d %lld\n", fseeko(f, 1 << 30, SEEK_SET), (long long)ftello(f));
     show("past", f, 5);
     errno = 0;
-    printf("%d %s\n", fseeko(f, -1, SEEK_SET), strerror(errno));
+    said("seek", fseeko(f, -1, SEEK_SET));
     for (int i = 0; i < 300; i++) {
         fseek(f, (i * 7919) % 200000, SEEK_SET);
         buf[i] = (char)fgetc(f);
@@ -142,7 +142,7 @@ static void do_fdopen(const char *path)
     fflush(f);
     printf("offset after fflush %lld\n", (long long)lseek(fd, 0, SEEK_CUR));
     printf("close %d\n", fclose(f));
-    printf("%zd %s\n", read(fd, buf, 1), strerror(errno));
+    said("read", read(fd, buf, 1));
     fd = open(path, O_RDONLY);
     errno = 0;
     f = fdopen(fd, "w");
