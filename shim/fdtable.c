@@ -83,3 +83,15 @@ void fdtable_bequeath(bool spawn)
         fdtable_put(ofd);
     }
 }
+
+void fdtable_bequeath_end(void)
+{
+    for (int fd = fdtable_next(0); fd < FD_LIMIT; fd = fdtable_next(fd + 1)) {
+        struct ofd *ofd = fdtable_get(fd);
+
+        if (!ofd)
+            continue;
+        ofd_bequeath_end(ofd);
+        fdtable_put(ofd);
+    }
+}

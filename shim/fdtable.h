@@ -66,8 +66,9 @@ static inline void fdtable_is_other(int fd)
         fdtable_drop_stale(fd);
 }
 
-/* ofd_bequeath for every disk that an exec or spawn passes on. */
+/* ofd_bequeath for every disk that an exec or spawn passes on, and ofd_bequeath_end. */
 void fdtable_bequeath(bool spawn);
+void fdtable_bequeath_end(void);
 
 /* The lowest slot in use at or above fd, or FD_LIMIT. */
 int fdtable_next(int fd);

@@ -41,7 +41,7 @@ static int failed(int result)
 {
     int saved = errno;
 
-    ofd_bequeath_end();
+    fdtable_bequeath_end();
     errno = saved;
     return result;
 }

@@ -54,7 +54,7 @@ static struct ofd *new_ofd(void)
         ofd->record_locked = false;
         ofd->state = MAP_FAILED;        /* taken, with nothing in it yet */
         ofd_ref(ofd);
-        __atomic_store_n(&ofd->alive, 1, __ATOMIC_RELEASE);
+        ofd->alive = 1;
     }
     pthread_mutex_unlock(&lock);
     return ofd;
@@ -70,8 +70,10 @@ static int map_state(struct ofd *ofd, int memfd)
         r = sys_real.fstat(memfd, &st);
     if (r < 0)
         return r;
+    pthread_mutex_lock(&lock);
     ofd->state = map;
     ofd->memfd_ino = st.st_ino;
+    pthread_mutex_unlock(&lock);
     return 0;
 }
 
@@ -349,7 +351,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
             if (r < 0)
                 disks_put(disk);
             else
-                ofd->image_fd = r;
+                __atomic_store_n(&ofd->image_fd, r, __ATOMIC_RELAXED);
         }
         if (r >= 0) {
             ofd->disk = disk;
@@ -369,20 +371,7 @@ void ofd_ref(struct ofd *ofd)
     __atomic_fetch_add(&ofd->refs, 1, __ATOMIC_ACQ_REL);
 }
 
-/* A thread that forks meanwhile writes into every state that it finds. */
-static void unmap_state(struct ofd *ofd)
-{
-    struct ofd_state *state;
-
-    pthread_mutex_lock(&lock);
-    state = ofd->state;
-    ofd->state = MAP_FAILED;
-    pthread_mutex_unlock(&lock);
-    if (state != MAP_FAILED)
-        munmap(state, OFD_STATE_LEN);
-}
-
-static int end(struct ofd *ofd)
+static int end(struct ofd *ofd, struct ofd_state *state)
 {
     int r = 0;
 
@@ -390,44 +379,62 @@ static int end(struct ofd *ofd)
         sys_real.close(ofd->image_fd);
     if (ofd->disk)
         r = disks_put(ofd->disk);
-    unmap_state(ofd);
+    if (state != MAP_FAILED)
+        munmap(state, OFD_STATE_LEN);
     ofd->image_fd = -1;
     ofd->disk = NULL;
     ofd->engine = NULL;
-    ofd->memfd_ino = 0;
     __atomic_store_n(&ofd->state, NULL, __ATOMIC_RELEASE);
     return r;
 }
 
-/* A look-up that comes too late may count a dead one up and down again: it ends but once. */
+/*
+ * A look-up that comes too late may count a dead one up and down again: it ends but once.
+ * Under the lock, because that one may just be made anew, and then it is not the look-up's to
+ * end; and because who walks the list there may write to a state it finds.
+ */
 int ofd_unref(struct ofd *ofd)
 {
-    if (__atomic_sub_fetch(&ofd->refs, 1, __ATOMIC_ACQ_REL) > 0
-        || !__atomic_exchange_n(&ofd->alive, 0, __ATOMIC_ACQ_REL))
+    struct ofd_state *state = NULL;
+
+    if (__atomic_sub_fetch(&ofd->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return 0;
-    return end(ofd);
+    pthread_mutex_lock(&lock);
+    if (ofd->alive && __atomic_load_n(&ofd->refs, __ATOMIC_ACQUIRE) == 0) {
+        ofd->alive = 0;
+        state = ofd->state;
+        ofd->state = MAP_FAILED;
+        ofd->memfd_ino = 0;
+    }
+    pthread_mutex_unlock(&lock);
+    return state ? end(ofd, state) : 0;
 }
 
 static bool in_use(const struct ofd *ofd)
 {
-    return ofd->state && ofd->state != MAP_FAILED;
+    const struct ofd_state *state = __atomic_load_n(&ofd->state, __ATOMIC_ACQUIRE);
+
+    return state && state != MAP_FAILED;
 }
 
+/* No lock in these: in the child of a vfork it could be held by a thread that does not run. */
 void ofd_bequeath(struct ofd *ofd, bool spawn)
 {
-    if (ofd->image_fd < 0)
+    int fd = __atomic_load_n(&ofd->image_fd, __ATOMIC_RELAXED);
+
+    if (fd < 0)
         return;
-    ofd->state->heir_fd = ofd->image_fd;
-    ofd->state->heir_pid = spawn ? -getpid() : getpid();
-    REAL(fcntl)(ofd->image_fd, F_SETFD, 0);
+    __atomic_store_n(&ofd->state->heir_fd, fd, __ATOMIC_RELAXED);
+    __atomic_store_n(&ofd->state->heir_pid, spawn ? -getpid() : getpid(), __ATOMIC_RELAXED);
+    REAL(fcntl)(fd, F_SETFD, 0);
 }
 
-/* No lock: in the child of a vfork it could be held by a thread that does not run. */
-void ofd_bequeath_end(void)
+void ofd_bequeath_end(struct ofd *ofd)
 {
-    for (struct ofd *ofd = all; ofd; ofd = ofd->next)
-        if (in_use(ofd) && ofd->image_fd >= 0)
-            REAL(fcntl)(ofd->image_fd, F_SETFD, FD_CLOEXEC);
+    int fd = __atomic_load_n(&ofd->image_fd, __ATOMIC_RELAXED);
+
+    if (fd >= 0)
+        REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
 }
 
 void ofd_share_all(void)

@@ -86,11 +86,11 @@ int ofd_unref(struct ofd *ofd);
 
 /*
  * Leaves the image descriptor open for a program that is about to be exec'ed, or
- * spawned, and inherits the placeholder, since locks belong to it. And back, for all, if this
+ * spawned, and inherits the placeholder, since locks belong to it. And back, if this
  * program goes on.
  */
 void ofd_bequeath(struct ofd *ofd, bool spawn);
-void ofd_bequeath_end(void);
+void ofd_bequeath_end(struct ofd *ofd);
 
 /* For every ofd in this process: another process may have it from now on. */
 void ofd_share_all(void);

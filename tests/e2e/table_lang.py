@@ -109,6 +109,7 @@ STDIO = ("read getc fgets seek ungetc setvbuf fdopen rplus* update* append* aplu
 FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx locks* overlap* "
       "tmpname signals errno_kept* direct*")
 PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
+THREAD = "offset* append* numbers* sizes* processes*"
 LATER = (
     ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
     ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
@@ -126,6 +127,7 @@ def c_programs(t):
     add("stdio", STDIO, "half text")
     add("fd", FD, "half random")
     add("proc", PROC, "half random")
+    add("thread", THREAD, "half chain3")
     add("std", "freopen freopen_write*", "half text")
     add("std", "stdin_getchar stdin_fread stdin_scanf stdin_seek stdin_mixed", "half text",
         "x <{img}")
