@@ -53,6 +53,7 @@ static void do_vfork(const char *path)
     printf("status %d offset %ld\n", status, (long)lseek(fd, 0, SEEK_CUR));
     printf("%zd %.18s\n", pread(fd, buf, 18, 0), buf);
     said("write", write(fd, "parent", 6));
+    fflush(stdout);
     pid = vfork();
     if (pid == 0) {
         close(fd);
