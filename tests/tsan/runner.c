@@ -1,8 +1,10 @@
 /*
  * Runs the unit tests where Criterion cannot: one after another, each in a child of fork.
- * An argument is a pattern of fnmatch for SUITE/NAME. What is printed at the end has Criterion's form.
+ * An argument is a pattern of fnmatch for SUITE/NAME; options are Criterion's, and mean nothing here.
+ * What is printed at the end has Criterion's form.
  */
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 #include <fnmatch.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +18,7 @@
 
 static struct tsan_test *tests, *suites;
 static bool failed;
+static FILE *said;              /* the runner's stderr, also where a test's goes elsewhere */
 
 void tsan_register(struct tsan_test *test, bool suite)
 {
@@ -32,11 +35,11 @@ void tsan_check(bool ok, bool fatal, const char *file, int line, const char *wha
 
     if (ok)
         return;
-    fprintf(stderr, "%s:%d: not so: %s:", file, line, what);
+    fprintf(said, "%s:%d: not so: %s:", file, line, what);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vfprintf(said, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    fputc('\n', said);
     failed = true;
     if (fatal)
         exit(1);
@@ -47,16 +50,48 @@ void tsan_skip(const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vfprintf(said, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    fputc('\n', said);
     _exit(SKIPPED);
+}
+
+void tsan_redirect(FILE *stream)
+{
+    FILE *file = tmpfile();
+
+    if (!file || dup2(fileno(file), fileno(stream)) < 0)
+        tsan_check(false, true, __FILE__, __LINE__, "redirected", " ");
+    else
+        fclose(file);
+}
+
+FILE *tsan_redirected(FILE *stream)
+{
+    char path[40];
+
+    fflush(stream);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fileno(stream));
+    return fopen(path, "r");
+}
+
+bool tsan_printed(FILE *stream, const char *text)
+{
+    char printed[8192];
+    FILE *file = tsan_redirected(stream);
+    size_t len = file ? fread(printed, 1, sizeof(printed), file) : 0;
+
+    if (file)
+        fclose(file);
+    return len == strlen(text) && memcmp(printed, text, len) == 0;
 }
 
 static void run_here(const struct tsan_test *test)
 {
     const struct tsan_test *suite = suites;
 
+    said = fdopen(dup(STDERR_FILENO), "w");
+    setvbuf(said, NULL, _IONBF, 0);
     while (suite && strcmp(suite->suite, test->suite))
         suite = suite->next;
     alarm(DEADLINE);
@@ -90,14 +125,19 @@ static int run_test(const struct tsan_test *test)
 
 int main(int argc, char **argv)
 {
+    const char *pattern = "*";
     int ran = 0, bad = 0;
     char name[256];
+
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] != '-')
+            pattern = argv[i];
 
     for (const struct tsan_test *test = tests; test; test = test->next) {
         int result;
 
         snprintf(name, sizeof(name), "%s/%s", test->suite, test->name);
-        if (test->disabled || (argc > 1 && fnmatch(argv[1], name, 0)))
+        if (test->disabled || fnmatch(pattern, name, 0))
             continue;
         result = run_test(test);
         if (result == SKIPPED) {

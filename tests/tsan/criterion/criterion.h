@@ -73,6 +73,8 @@ void tsan_skip(const char *format, ...) __attribute__((format(printf, 1, 2), nor
 #define cr_assert_arr_eq(a, b, len, ...) cr_assert(memcmp(a, b, len) == 0, __VA_ARGS__)
 #define cr_expect_eq(a, b, ...) cr_expect((a) == (b), __VA_ARGS__)
 #define cr_expect_neq(a, b, ...) cr_expect((a) != (b), __VA_ARGS__)
+#define cr_expect_null(a, ...) cr_expect((a) == NULL, __VA_ARGS__)
+#define cr_expect_not_null(a, ...) cr_expect((a) != NULL, __VA_ARGS__)
 #define cr_expect_str_eq(a, b, ...) cr_expect(strcmp(a, b) == 0, __VA_ARGS__)
 
 #endif
