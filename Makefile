@@ -28,7 +28,7 @@ engine_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard engine/*.c))
 shim_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/*.c))
 tool_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tool/*.c))
 unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c) $(UNIT_RUNNER))
-tool_unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/tool/*.c))
+tool_unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/tool/*.c) $(UNIT_RUNNER))
 power_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/power/*.c))
 kill_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/kill/*.c))
 
@@ -90,14 +90,16 @@ $(micro): $(BUILD)/obj/bench/micro.o
 	@mkdir -p $(@D)
 	$(call quiet,LD)$(link) $^
 
+criterion = $(if $(UNIT_RUNNER),,-lcriterion)
+
 $(unit): $(unit_obj) $(archive)
 	@mkdir -p $(@D)
-	$(call quiet,LD)$(link) $^ $(if $(UNIT_RUNNER),,-lcriterion) -lpthread
+	$(call quiet,LD)$(link) $^ $(criterion) -lpthread
 
 # A test may put a function of its own in an engine function's place.
 $(tool_unit): $(tool_unit_obj) $(filter-out %/main.o,$(tool_obj)) $(archive)
 	@mkdir -p $(@D)
-	$(call quiet,LD)$(link) -Wl,--allow-multiple-definition $^ -lcriterion -lpthread
+	$(call quiet,LD)$(link) -Wl,--allow-multiple-definition $^ $(criterion) -lpthread
 
 $(power): $(power_obj) $(archive)
 	@mkdir -p $(@D)
@@ -171,7 +173,7 @@ check-kill check-kill-workers check-kill-programs: KILLS ?= 1000
 check: MOST ?= 3
 check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
-	@tests/check.sh $(foreach p,$(parts),'$(p)=$(run_$(p))')
+	@tests/check.sh $(foreach p,$(parts),'$(p)=$(call under,$(p))$(run_$(p))')
 
 check-build: all $(unit) $(tool_unit) $(power) $(kill) fuzzers-replay
 
@@ -198,33 +200,43 @@ check-wrapper: all ## … addcow-preload.sh
 check-layers: all ## … who may include and call what
 check-symbols: all ## … which symbols of libc are hooked, and why not the others
 
+under = $(if $(SANITIZER),tests/sanitize/run.sh $(SANITIZER) $(1) )
 $(part_targets): check-%:
-	$(run_$*)
+	$(call under,$*)$(run_$*)
 
-sanitize := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-
-asan: ## run the unit tests under the address and undefined-behaviour sanitizers
-	$(MAKE) BUILD=build/asan STATES=20000 check-unit check-tool-unit check-power CFLAGS='$(sanitize)'
-
-# The targets are of use with sanitizers alone, so they have a build of their own.
+# Fuzz targets are of use with sanitizers alone, so they have a build of their own.
 fuzzers: $(fuzzers)
 fuzzers-replay:
-	$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz fuzzers CPPFLAGS='-I tests/tsan' CFLAGS='$(sanitize)'
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz fuzzers CPPFLAGS='-I tests/tsan' \
+		CFLAGS='$(or $($(SANITIZER)_flags),$(asan_flags))'
 
 TIME ?= 60
 fuzz: ## let libFuzzer look for what breaks the engine, TIME seconds for each target (needs clang)
 	@tests/deps.sh clang libclang-rt-dev
 	$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/libfuzzer fuzzers CPPFLAGS='-I tests/tsan' \
-		CFLAGS='$(sanitize) -fsanitize=fuzzer-no-link' LDFLAGS=-fsanitize=fuzzer
+		CFLAGS='$(asan_flags) -fsanitize=fuzzer-no-link' LDFLAGS=-fsanitize=fuzzer
 	tests/fuzz/fuzz.sh run $(BUILD)/libfuzzer $(TIME)
 
-# Criterion cannot work there: tests/tsan stands in for it. Nor can gcc's sanitizer with all
-# of the kernel's random addresses, nor its deadlock detector with more than 64 locks held.
-tsan: ## run the engine's unit tests and fuzz targets under the thread sanitizer
-	TSAN_OPTIONS=detect_deadlocks=0 setarch -R $(MAKE) BUILD=build/tsan check-unit UNIT_RUNNER=tests/tsan/runner.c run_unit=build/tsan/tests/unit \
-		CPPFLAGS='-I tests/tsan' CFLAGS='-O1 -g -fsanitize=thread'
-	$(MAKE) BUILD=build/tsan fuzzers CPPFLAGS='-I tests/tsan' CFLAGS='-O1 -g -fsanitize=thread'
-	TSAN_OPTIONS='detect_deadlocks=0 halt_on_error=1' setarch -R tests/fuzz/fuzz.sh replay build/tsan
+# ---- test with sanitizers ------------------------------------------------------
+
+# All of `parts` over a build of its own, but for those in which no code of that build runs: a
+# script with a stand-in for the library, and two that read sources and symbols.
+unsanitized := wrapper layers symbols
+sanitized = $(filter-out $(unsanitized) $($(1)_cannot),$(parts))
+
+asan_flags := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+tsan_flags := -O1 -g -fsanitize=thread
+
+check_under = @CHECK_TIMEOUT=$(or $(CHECK_TIMEOUT),20000) $(MAKE) --no-print-directory check BUILD=build/$(1) \
+	SANITIZER=$(1) CFLAGS='$($(1)_flags)' STATES=$(or $(STATES),20000) MOST=$(or $(MOST),1) \
+	parts='$(call sanitized,$(1))'
+
+asan: ## run the tests under the address, leak and undefined-behaviour sanitizers (parts='unit …')
+	$(call check_under,asan)
+
+# Criterion cannot work there: tests/tsan stands in for it.
+tsan: ## … under the thread sanitizer
+	$(call check_under,tsan) UNIT_RUNNER=tests/tsan/runner.c CPPFLAGS='-I tests/tsan'
 
 # ---- for people --------------------------------------------------------------
 

@@ -1,7 +1,9 @@
 """Where things are, for all end-to-end tests.
 
 ADDCOW_TEST_ROOT names a directory with addcow-preload.sh and build/ to test
-instead of this source tree's; ADDCOW_TEST_WORK one for what the tests make.
+instead of this source tree's; ADDCOW_TEST_WORK one for what the tests make;
+ADDCOW_TEST_BEHIND the libraries to preload behind the one under test, and
+ADDCOW_TEST_SANITIZER the sanitizer that these are of.
 """
 import os
 
@@ -13,6 +15,9 @@ TESTED = os.environ.get("ADDCOW_TEST_ROOT", ROOT)
 WRAPPER = os.path.join(TESTED, "addcow-preload.sh")
 PRELOAD = [WRAPPER, "--"]
 LIBRARY = os.path.join(TESTED, "build", "libaddcow-preload.so")
+# What the wrapper sets, for programs that are run without it.
+LD_PRELOAD = LIBRARY + os.environ.get("ADDCOW_TEST_BEHIND", "")
+SANITIZER = os.environ.get("ADDCOW_TEST_SANITIZER")
 TOOL = os.path.join(TESTED, "build", "addcow-img")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

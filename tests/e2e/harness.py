@@ -9,9 +9,10 @@ backing files are unchanged, no run-time file is left, a row that only reads has
 changed nothing at all, and where a row says which bytes it touches, exactly
 their sectors have got bits.
 
-    harness.py [-k PATTERN] [-j N] [--list] [-v] [--keep] [--fake] [--selftest]
+    harness.py [-k PATTERN] [--every N] [-j N] [--list] [-v] [--keep] [--fake] [--selftest]
 
-PATTERN is a part of a name, or a shell pattern. --keep leaves the directories of
+PATTERN is a part of a name, or a shell pattern. --every runs all rows of the C programs, and
+each Nth of the others: for builds under which all would take too long. --keep leaves the directories of
 failing rows. --fake runs the disk side on an ordinary file too, and makes the
 disk from the outcome: it shows whether a row is repeatable at all. --selftest
 spoils outcomes in every way that is looked for, and demands to see them caught.
@@ -447,6 +448,8 @@ def at_most(rows, most):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-k", dest="pattern", default="", help="rows whose name has this")
+    parser.add_argument("--every", type=int, default=1, metavar="N",
+                        help="all rows of the C programs, and each Nth of the others")
     parser.add_argument("-j", dest="jobs", type=int, default=2)
     parser.add_argument("--most", type=int, help="no command on more than so many shapes")
     parser.add_argument("--list", action="store_true")

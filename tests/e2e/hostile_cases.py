@@ -345,7 +345,7 @@ def no_proc(t):
     """Every way to open a disk says what is missing; none gets the metadata file's bytes."""
     t.disk()
     before = snapshot(t.d)
-    preload = {"LD_PRELOAD": common.LIBRARY}
+    preload = {"LD_PRELOAD": common.LD_PRELOAD}
     a = t.actor(preload=False, wrap=NO_PROC, env=preload)
     t.same("another file", a.open("base.raw", "O_RDONLY"), "ok")
     t.says("start", a, "/proc/self/fd")
@@ -477,5 +477,8 @@ def all_cases():
         yield "left-over-" + name, left_over(how, outcome), privileged
     for case in (left_over_that_cannot_be_taken, no_proc, no_shared_memory, read_only_directory,
                  read_only_everything):
+        # A sanitizer's runtime reads /proc as well, and ends without it.
+        if case is no_proc and common.SANITIZER:
+            continue
         yield case.__name__.replace("_", "-"), case, privileged
     yield from hostile_names.all_cases(privileged)

@@ -37,7 +37,8 @@ sed -n '/^```python$/,/^```$/p' "$root/docs/format.md" | sed '1d; $d' >"$work/re
 content() { $python "$work/reader.py" "$1" | sha256sum; }
 
 # preloaded PROGRAM…: as addcow-preload.sh runs it
-preloaded() { LD_PRELOAD=$build/libaddcow-preload.so "$@"; }
+preload=$build/libaddcow-preload.so${ADDCOW_TEST_BEHIND-}
+preloaded() { LD_PRELOAD=$preload "$@"; }
 
 # kill_writer DISK OFFSET LENGTH: a program writes "k"s there and is killed
 kill_writer() {
@@ -247,7 +248,7 @@ random base.img 8192
 "$img" create -q -b t.add-cow over.add-cow
 truncate -s 2561 t.add-cow
 for how in writing reading; do
-    coproc user { LD_PRELOAD=$build/libaddcow-preload.so exec $python -c 'import os, sys
+    coproc user { LD_PRELOAD=$preload exec $python -c 'import os, sys
 f = os.open("t.add-cow", os.O_RDWR if sys.argv[1] == "writing" else os.O_RDONLY)
 if sys.argv[1] == "writing":
     os.pwrite(f, b"w" * 512, 0)
