@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Programs whose filesystem is full, or that may not make a file large.
 
-Each command runs on a flat file and on a disk, each in a small tmpfs of its own in a mount
-namespace of this program. Demanded is that both end in the same way (exit status or signal, and
+Each command runs on a flat file and on a disk, each in a small filesystem of its own in a mount
+namespace of this program: a tmpfs, and for some an ext4 on a loop device, which allocates late and has
+metadata of its own. Demanded is that both end in the same way (exit status or signal, and
 what is said, but for numbers), that nothing acknowledged is lost, and that the command does its
 work when there is room again. The disk's backing file is elsewhere.
 
@@ -44,6 +45,9 @@ open(sys.argv[2], "w").write(str(done))
 print(error)
 """ % SIZE
 
+# These are run on ext4, too.
+EXT4 = ("dd", "dd fsync", "python", "sqlite3")
+
 # name, command with FILE, what is to be in the file before, RLIMIT_FSIZE in KiB
 PROGRAMS = [
     ("dd", "dd if=/dev/zero of=FILE bs=64k count=64 conv=notrunc", "raw", None),
@@ -66,16 +70,20 @@ PROGRAMS = [
 
 
 class Place:
-    """A tmpfs with a flat file or a disk in it, and a backing file beside it."""
+    """A filesystem with a flat file or a disk in it, and a backing file beside it."""
 
-    def __init__(self, top, name, base):
+    def __init__(self, top, name, base, ext4):
         self.d = os.path.join(top, name)
         self.disk = name == "disk"
         self.file = "x.add-cow" if self.disk else "x.raw"
         self.done = os.path.join(top, name + ".done")
         os.mkdir(self.d)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%d" % (ROOM + 64 * 1024), "tmpfs", self.d],
-                       check=True)
+        self.filler = os.path.join(self.d, "filler") if ext4 else None
+        if ext4:
+            make_ext4(self.d + ".img", self.d)
+        else:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%d" % (ROOM + 64 * 1024), "tmpfs",
+                            self.d], check=True)
         if self.disk:
             subprocess.run([common.TOOL, "create", "-q", "-f", "add-cow", "-o",
                             "backing_file=%s,image_file=x.img" % base, self.file], cwd=self.d, check=True)
@@ -88,6 +96,11 @@ class Place:
                         out.seek(at)
                         out.write(piece)
                 out.truncate(os.path.getsize(base))
+
+        if ext4:
+            st = os.statvfs(self.d)
+            with open(self.filler, "wb") as out:
+                os.posix_fallocate(out.fileno(), 0, st.f_bavail * st.f_bsize - ROOM)
 
     def run(self, command, limit=None):
         """How it ends, and what it says without numbers."""
@@ -108,10 +121,21 @@ class Place:
         return done.stdout if done.returncode == 0 else b""
 
     def grow_room(self):
-        subprocess.run(["mount", "-o", "remount,size=64m", self.d], check=True)
+        if self.filler:
+            os.unlink(self.filler)
+        else:
+            subprocess.run(["mount", "-o", "remount,size=64m", self.d], check=True)
 
     def end(self):
         subprocess.run(["umount", "-l", self.d], check=True)
+
+
+def make_ext4(image, where):
+    """No journal and no reserve, so that both sides have the same room."""
+    with open(image, "wb") as out:
+        out.truncate(24 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, where], check=True)
 
 
 def make_base(top, kind):
@@ -124,9 +148,9 @@ def make_base(top, kind):
     return base
 
 
-def run_program(top, command, kind, limit):
+def run_program(top, command, kind, limit, ext4):
     base = make_base(top, kind)
-    places = [Place(top, name, base) for name in ("flat", "disk")]
+    places = [Place(top, name, base, ext4) for name in ("flat", "disk")]
     problems = []
 
     def same(what, get):
@@ -176,18 +200,24 @@ def main():
             print("%s: needs root or user namespaces" % ("FAIL" if ci else "skip"))
             print("0 passed, %d failed, %d skipped" % (ci * len(PROGRAMS), (not ci) * len(PROGRAMS)))
             return ci
-        os.execvpe(unshare[0], unshare + [sys.executable] + sys.argv, {**os.environ, "ADDCOW_FULL": "1"})
+        os.execvpe(unshare[0], unshare + [sys.executable] + sys.argv, {**os.environ, "ADDCOW_FULL": "user" if "-Urm" in unshare else "root"})
     passed = failed = skipped = 0
-    for name, command, kind, limit in PROGRAMS:
+    table = [(*row, False) for row in PROGRAMS]
+    table += [(row[0] + ", ext4", *row[1:], True) for row in PROGRAMS if row[0] in EXT4]
+    for name, command, kind, limit, ext4 in table:
         if options.pattern not in name:
             continue
         if not shutil.which(command.split()[0]):
             print("%s %s: needs %s" % ("FAIL" if ci else "skip", name, command.split()[0]))
             failed, skipped = failed + ci, skipped + (not ci)
             continue
+        if ext4 and not (os.path.exists("/dev/loop-control") and os.environ["ADDCOW_FULL"] == "root"):
+            print("skip %s: needs root and loop devices" % name)
+            skipped += 1
+            continue
         top = tempfile.mkdtemp(prefix="addcow-full-")
         try:
-            problems = run_program(top, command, kind, limit)
+            problems = run_program(top, command, kind, limit, ext4)
         except (subprocess.SubprocessError, OSError) as err:
             problems = [str(err)]
             for place in "flat", "disk":
