@@ -45,8 +45,18 @@ open(sys.argv[2], "w").write(str(done))
 print(error)
 """ % SIZE
 
+# The same far apart, so that a disk needs a page of bits in two files for each piece.
+FAR = 16 * MIB
+FAR_WRITER = WRITER.replace("range(0, %d, 4096)" % SIZE, "range(0, %d, %d)" % (600 * FAR, FAR)) \
+    .replace("at * 4096", "at * %d" % FAR)
+FAR_READER = r"""
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+print(all(os.pread(fd, 4096, at * %d) == b"w" * 4096 for at in range(int(open(sys.argv[2]).read()))))
+""" % FAR
+
 # These are run on ext4, too.
-EXT4 = ("dd", "dd fsync", "python", "sqlite3")
+EXT4 = ("dd", "dd fsync", "python", "python, far apart", "sqlite3")
 
 # name, command with FILE, what is to be in the file before, RLIMIT_FSIZE in KiB
 PROGRAMS = [
@@ -59,6 +69,7 @@ PROGRAMS = [
                     " --allow_file_create=0 --fallocate=none --fsync=16 --ioengine=psync"
                     " --zero_buffers --output-format=terse --output=/dev/null", "raw", None),
     ("python", "python3 -c WRITER FILE DONE", "raw", None),
+    ("python, far apart", "python3 -c FAR_WRITER FILE DONE", "large", None),
     ("sqlite3", "sqlite3 FILE 'insert into t select randomblob(1000) from"
                 " generate_series(1, 3000)'", "sqlite", None),
     ("dd, limited", "dd if=/dev/zero of=FILE bs=64k count=64 conv=notrunc", "raw", 1024),
@@ -89,8 +100,9 @@ class Place:
                             "backing_file=%s,image_file=x.img" % base, self.file], cwd=self.d, check=True)
         else:
             self.base = base
+            copied = 0 if os.path.getsize(base) > SIZE else SIZE
             with open(base, "rb") as src, open(os.path.join(self.d, self.file), "wb") as out:
-                for at in range(0, SIZE, 4096):
+                for at in range(0, copied, 4096):
                     piece = src.read(4096)
                     if piece.strip(b"\0"):
                         out.seek(at)
@@ -105,10 +117,11 @@ class Place:
     def run(self, command, limit=None):
         """How it ends, and what it says without numbers."""
         command = command.replace("FILE", self.file).replace("DONE", self.done)
-        command = command.replace("WRITER", "\"$WRITER\"")
+        command = re.sub(r"\b(FAR_|)(WRITER|READER)\b", r'"$\g<0>"', command)
         line = "%s%s" % ("ulimit -Sf %d; " % limit if limit else "", "exec " + command)
         done = subprocess.run((common.PRELOAD if self.disk else []) + ["bash", "-c", line], cwd=self.d,
-                              env={**ENV, "WRITER": WRITER}, stdin=subprocess.DEVNULL, timeout=120,
+                              env={**ENV, "WRITER": WRITER, "FAR_WRITER": FAR_WRITER,
+                                   "FAR_READER": FAR_READER}, stdin=subprocess.DEVNULL, timeout=120,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         text = done.stdout.decode(errors="replace").replace(self.file, "FILE")
         words = {re.sub(r"[0-9][0-9.]*( ?[kKMG]i?B)?(/s)?", "N", text_line)
@@ -144,7 +157,7 @@ def make_base(top, kind):
         subprocess.run(["sqlite3", base, "create table t(b blob);"], check=True)
     else:
         with open(base, "wb") as out:
-            out.truncate(SIZE)
+            out.truncate(600 * FAR if kind == "large" else SIZE)
     return base
 
 
@@ -162,7 +175,10 @@ def run_program(top, command, kind, limit, ext4):
     status, words = same("full", lambda place: place.run(command, limit))
     if status == 0 and "none" in words or (status == 0 and not words):
         problems.append("it was not full: %r" % (words,))
-    if "WRITER" in command:
+    if kind == "large":
+        if same("acknowledged", lambda place: place.run("python3 -c FAR_READER FILE DONE")) != (0, {"True"}):
+            problems.append("what was acknowledged is not there")
+    elif "WRITER" in command:
         done = int(open(places[1].done).read())
         if places[1].content()[:done * 4096] != b"w" * (done * 4096):
             problems.append("what was acknowledged is not there")
