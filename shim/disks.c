@@ -139,6 +139,21 @@ int disks_put(struct disk *disk)
     return r;
 }
 
+int disks_meta_fd(uint64_t dev, uint64_t ino)
+{
+    struct acow_facts facts = { .meta_fd = -1 };
+    struct disk *disk;
+
+    pthread_mutex_lock(&lock);
+    disk = find_locked(dev, ino, true);
+    if (!disk)
+        disk = find_locked(dev, ino, false);
+    if (disk)
+        acow_facts(disk->engine, &facts);
+    pthread_mutex_unlock(&lock);
+    return facts.meta_fd;
+}
+
 void disks_flush(void)
 {
     pthread_mutex_lock(&lock);

@@ -28,6 +28,9 @@ int disks_get(const char *path, bool writable, uint64_t dev, uint64_t ino, struc
 /* Gives one back; the last one's closing may flush, and its result is returned. */
 int disks_put(struct disk *disk);
 
+/* The engine's descriptor of that metadata file, or -1: this process does not have the disk open. */
+int disks_meta_fd(uint64_t dev, uint64_t ino);
+
 /* For all: acow_flush, acow_park, acow_after_fork, and the summary of ADDCOW_STATS. */
 void disks_flush(void);
 void disks_park(void);

@@ -231,22 +231,48 @@ static bool valid_state(const struct ofd_state *state)
            && memchr(state->path, '\0', sizeof(state->path)) != NULL && state->path[0] == '/';
 }
 
-bool ofd_path_of(const char *proc_path, char *out)
+static bool is_disk_at(const char *path, const struct ofd_state *state)
+{
+    struct stat st;
+
+    return sys_real.stat(path, &st) == 0 && st.st_dev == state->dev && st.st_ino == state->ino;
+}
+
+/* What the metadata file is called by now, if this process has it open. */
+static bool name_of_open(const struct ofd_state *state, char *out)
+{
+    char link[40];
+    ssize_t n = -1;
+    int fd = disks_meta_fd(state->dev, state->ino);
+
+    if (fd >= 0) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, out, sizeof(state->path) - 1);
+    }
+    if (n <= 0)
+        return false;
+    out[n] = '\0';
+    return is_disk_at(out, state);
+}
+
+void ofd_path_of(int dir, const char *proc_path, char *out)
 {
     struct ofd_state state;
     struct stat st;
-    int fd = sys_real.open(proc_path, O_RDONLY | O_CLOEXEC, 0);
-    bool good;
+    int fd = REAL(openat)(dir, proc_path, O_RDONLY | O_CLOEXEC);
 
+    out[0] = '\0';
     if (fd < 0)
-        return false;
-    good = sys_real.fstat(fd, &st) == 0 && st.st_uid == geteuid()
-           && sys_real.pread(fd, &state, sizeof(state), 0) == (ssize_t)sizeof(state)
-           && valid_state(&state);
+        return;
+    if (sys_real.fstat(fd, &st) == 0 && st.st_uid == geteuid()
+        && sys_real.pread(fd, &state, sizeof(state), 0) == (ssize_t)sizeof(state)
+        && valid_state(&state)) {
+        if (is_disk_at(state.path, &state))
+            strcpy(out, state.path);
+        else if (!name_of_open(&state, out))
+            out[0] = '\0';
+    }
     sys_real.close(fd);
-    if (good)
-        strcpy(out, state.path);
-    return good;
 }
 
 /*

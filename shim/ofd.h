@@ -77,8 +77,11 @@ struct ofd *ofd_adopt_file(int fd, int cloexec);
 /* True for what /proc/self/fd shows of a placeholder. */
 bool ofd_is_placeholder_name(const char *link);
 
-/* The disk's path behind a placeholder that /proc/…/fd/N leads to; out[4096]. */
-bool ofd_path_of(const char *proc_path, char *out);
+/*
+ * The path, now, of the disk behind a placeholder that /proc/…/fd/N leads to; out[4096]. "" if it is none of
+ * this user's, or its name is gone.
+ */
+void ofd_path_of(int dir, const char *proc_path, char *out);
 
 /* One more or one less slot. The last one's result is that of closing the disk. */
 void ofd_ref(struct ofd *ofd);

@@ -17,32 +17,17 @@
 #include "ofd.h"
 #include "real.h"
 
-/* A way to open a descriptor again: /proc/self/fd/N and its other names. */
+/*
+ * Perhaps a way to open a descriptor again: /proc/self/fd/N, by whatever path one comes to that
+ * directory, and its other names. What has a number for a name costs a look.
+ */
 static bool is_fd_path(const char *path)
 {
-    if (strncmp(path, "/dev/", 5) == 0)
-        return strncmp(path + 5, "fd/", 3) == 0 || strncmp(path + 5, "std", 3) == 0;
-    return strncmp(path, "/proc/", 6) == 0 && strstr(path + 6, "/fd/") != NULL;
-}
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 
-/* Where such a path leads. */
-static bool follow_fd_path(const char *path, char real[PATH_LEN])
-{
-    char link[PATH_LEN];
-    ssize_t n = readlink(path, link, sizeof(link) - 1);
-
-    /* /dev/stdin is a link to /proc/self/fd/0, which is a link in its turn. */
-    if (n > 0) {
-        link[n] = '\0';
-        if (is_fd_path(link))
-            return follow_fd_path(link, real);
-    }
-    if (n <= 0)
-        return false;
-    if (link[0] == '/' && ofd_is_placeholder_name(link))
-        return ofd_path_of(path, real);
-    strcpy(real, link);
-    return acow_name_is_disk(link);
+    if (strncmp(path, "/dev/std", 8) == 0)
+        return true;
+    return name[0] >= '0' && name[0] <= '9' && name[strspn(name, "0123456789")] == '\0';
 }
 
 static bool has_content(int dir, const char *path)
@@ -50,6 +35,26 @@ static bool has_content(int dir, const char *path)
     struct stat st;
 
     return REAL(fstatat)(dir, path, &st, 0) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+}
+
+/* Where such a path leads. A placeholder is never passed through: without a name it is a disk at "". */
+static bool follow_fd_path(int dir, const char *path, char real[PATH_LEN])
+{
+    char link[PATH_LEN];
+    ssize_t n = readlinkat(dir, path, link, sizeof(link) - 1);
+
+    if (n <= 0)
+        return false;
+    link[n] = '\0';
+    if (ofd_is_placeholder_name(link)) {
+        ofd_path_of(dir, path, real);
+        return true;
+    }
+    /* /dev/stdin is a link to /proc/self/fd/0, which is a link in its turn. */
+    if (link[0] == '/' && is_fd_path(link))
+        return follow_fd_path(AT_FDCWD, link, real);
+    strcpy(real, link);
+    return acow_name_is_disk(link) && has_content(AT_FDCWD, link);
 }
 
 static bool resolve(int dir, const char *path, bool follow, char real[PATH_LEN])
@@ -84,7 +89,7 @@ bool path_is_disk(int dir, const char *path, bool follow, char real[PATH_LEN])
     if (acow_name_is_disk(path))
         found = resolve(dir, path, follow, real);
     else if (__builtin_expect(is_fd_path(path), 0) && follow)
-        found = follow_fd_path(path, real) && has_content(AT_FDCWD, real);
+        found = follow_fd_path(dir, path, real);
     errno = saved;
     return found;
 }

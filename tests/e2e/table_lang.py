@@ -81,6 +81,34 @@ os.lseek(fd, 700, 0)
 os.write(fd, b'before ')
 os.execvp('sh', ['sh', '-c', 'echo after >&%d; head -c 5 <&%d | od -c' % (fd, fd)])
 """, on="half random", touch=[(700, 13)])
+    add("python/reopen", """
+import os, zlib
+fd = os.open('{img}', os.O_RDONLY)
+home = os.open('.', os.O_RDONLY)
+proc = os.open('/proc/self', os.O_RDONLY)
+fds = os.open('/proc/self/fd', os.O_RDONLY)
+def show(opener):
+    new = opener()
+    print(zlib.crc32(os.pread(new, 600, 700)), os.fstat(new).st_size)
+    os.close(new)
+def all_ways():
+    show(lambda: os.open('/proc/self/fd/%d' % fd, os.O_RDONLY))
+    show(lambda: os.open('/proc/%d/fd/%d' % (os.getpid(), fd), os.O_RDONLY))
+    show(lambda: os.open('/proc/thread-self/fd/%d' % fd, os.O_RDONLY))
+    show(lambda: os.open('/proc/self/../self/fd//%d' % fd, os.O_RDONLY))
+    show(lambda: os.open('/dev/fd/%d' % fd, os.O_RDONLY))
+    show(lambda: os.open('fd/%d' % fd, os.O_RDONLY, dir_fd=proc))
+    show(lambda: os.open(str(fd), os.O_RDONLY, dir_fd=fds))
+    print(open('/proc/self/fd/%d' % fd, 'rb').read(9))
+    os.chdir('/proc/self/fd')
+    show(lambda: os.open(str(fd), os.O_RDONLY))
+    print(os.stat(str(fd)).st_size)
+    os.fchdir(home)
+all_ways()
+os.rename('{img}', 'other.add-cow')
+all_ways()
+os.rename('other.add-cow', '{img}')
+""", on="half random")
     add("python/plug-in", """
 import ctypes, os
 lite = ctypes.CDLL('libsqlite3.so.0', mode=os.RTLD_NOW | 8)     # RTLD_DEEPBIND
