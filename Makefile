@@ -170,7 +170,7 @@ check-power: STATES ?= 1000000
 check-kill check-kill-workers check-kill-programs: KILLS ?= 1000
 
 # Each command on a few shapes of disk; on all of them with check-e2e.
-check: MOST ?= 3
+check: MOST ?= 2
 check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(call under,$(p))$(run_$(p))')
