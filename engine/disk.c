@@ -431,7 +431,7 @@ int disk_refresh(struct acow_disk *disk, struct att **att, uint64_t *size)
     do {
         struct att *now = disk->att;
 
-        if (now == &disk->stale || now->region->gen == REGION_DEAD
+        if (now == &disk->stale || __atomic_load_n(&now->region->gen, __ATOMIC_ACQUIRE) == REGION_DEAD
             || (disk->watching && region_appeared(disk)))
             r = region_attach(disk, &msg);
         else if (outgrown(disk, now))

@@ -313,7 +313,7 @@ int region_room(struct acow_disk *disk, struct region *region, uint64_t size)
         r = extend_meta(disk, meta_len);
         if (r < 0)
             return r;
-        region->meta_len = meta_len;
+        __atomic_store_n(&region->meta_len, meta_len, __ATOMIC_RELEASE);
         changed = true;
     }
     if (changed)

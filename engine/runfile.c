@@ -137,7 +137,7 @@ static const char *find_flaw(struct region *region, uint64_t size, uint64_t page
         return "cut short";
     if (size > ACOW_SIZE_MAX || bits_pages(format_sectors(size)) > pages)
         return "no room for a disk of its size";
-    if (alive && region->gen > REGION_DEAD / 2)
+    if (alive && __atomic_load_n(&region->gen, __ATOMIC_ACQUIRE) > REGION_DEAD / 2)
         return "no such generation";
     if (alive && !are_our_locks(region))
         return "its locks are none of ours";
@@ -271,7 +271,7 @@ static int believe_files(struct acow_disk *disk, struct region *region, bool siz
     if (size_lost || region->size > image)
         __atomic_store_n(&region->size, image, __ATOMIC_RELEASE);
     if (region->meta_len > (uint64_t)meta.st_size)
-        region->meta_len = 0;
+        __atomic_store_n(&region->meta_len, 0, __ATOMIC_RELEASE);
     return 0;
 }
 

@@ -195,6 +195,28 @@ Test(thread, first_writes_while_flushing, .init = begin, .fini = tmp_end, .timeo
     must_close(job.disk);
 }
 
+/* Each write lies so far on that the metadata file must become longer for its bit. */
+Test(thread, growing_while_flushing, .init = begin, .fini = tmp_end, .timeout = 120)
+{
+    struct acow_sys sys = acow_sys_libc;
+    struct job job = { .stop = &(bool){ false } };
+    pthread_t aside;
+
+    sys.fdatasync = no_sync;
+    job.disk = must_open(&sys, "d.add-cow", ACOW_RDWR);
+    check(pthread_create(&aside, NULL, flush_all_the_time, &job) == 0);
+    for (uint64_t i = 1; i <= test_rounds(200); i++) {
+        uint64_t back = 0;
+
+        must_write(job.disk, &i, sizeof(i), i * 17 * MIB);
+        must_read(job.disk, &back, sizeof(back), i * 17 * MIB);
+        check(back == i, "write %llu", (unsigned long long)i);
+    }
+    __atomic_store_n(job.stop, true, __ATOMIC_RELEASE);
+    check(pthread_join(aside, NULL) == 0);
+    must_close(job.disk);
+}
+
 /* ---- appending ---------------------------------------------------------------- */
 
 struct record {
