@@ -45,6 +45,9 @@
 #ifndef HOOK_aio
 #define HOOK_aio(symbol, body)
 #endif
+#ifndef HOOK_libaio
+#define HOOK_libaio(symbol, body)
+#endif
 #ifndef HOOK_dl
 #define HOOK_dl(symbol, body)
 #endif

@@ -1,78 +1,105 @@
 /*
- * Asynchronous calls on a disk are not served. POSIX AIO: libc's helper threads
- * would read and write past every hook. libaio: the kernel would fail reads and
- * writes, but sync the placeholder and call that done.
+ * POSIX AIO: requests on a disk are done by threads of ours (aio.c). A list that has
+ * one of them is ours as a whole, whatever else is in it, so that one place knows when all is done.
  */
-#define iocb kernel_iocb       /* libaio has a struct iocb of the same layout */
-#include <linux/aio_abi.h>
-#undef iocb
 #include <aio.h>
-#include <sys/syscall.h>
+#include <fcntl.h>
 
+#include "aio.h"
 #include "hooks.h"
 #include "leave.h"
 #include "real.h"
-#include "report.h"
 
-static int refuse(struct ofd *ofd, int fd, const char *call)
+/* errno's way of telling: -1 and errno. */
+static int result_of(int r)
 {
-    return LEAVE(ofd, fd, report_unserved(call, ofd->state->path), call, "%s", "");
+    if (r >= 0)
+        return r;
+    errno = -r;
+    return -1;
 }
 
 int hook_aio_read(struct aiocb *cb)
 {
     struct ofd *ofd = fdtable_get(cb->aio_fildes);
 
-    return ofd ? refuse(ofd, cb->aio_fildes, "aio_read") : REAL(aio_read)(cb);
+    if (!ofd)
+        return REAL(aio_read)(cb);
+    return result_of(aio_begin(ofd, cb, LIO_READ, NULL));
 }
 
 int hook_aio_write(struct aiocb *cb)
 {
     struct ofd *ofd = fdtable_get(cb->aio_fildes);
 
-    return ofd ? refuse(ofd, cb->aio_fildes, "aio_write") : REAL(aio_write)(cb);
+    if (!ofd)
+        return REAL(aio_write)(cb);
+    return result_of(aio_begin(ofd, cb, LIO_WRITE, NULL));
 }
 
 int hook_aio_fsync(int op, struct aiocb *cb)
 {
-    struct ofd *ofd = fdtable_get(cb->aio_fildes);
+    struct ofd *ofd = op == O_SYNC || op == O_DSYNC ? fdtable_get(cb->aio_fildes) : NULL;
 
-    return ofd ? refuse(ofd, cb->aio_fildes, "aio_fsync") : REAL(aio_fsync)(op, cb);
+    if (!ofd)
+        return REAL(aio_fsync)(op, cb);
+    return result_of(aio_begin(ofd, cb, op, NULL));
+}
+
+int hook_aio_suspend(const struct aiocb *const list[], int count, const struct timespec *timeout)
+{
+    if (aio_any()) {
+        int saved = errno, r = aio_wait(list, count, timeout);
+
+        errno = saved;
+        if (r != -ESRCH)
+            return result_of(r);
+    }
+    return REAL(aio_suspend)(list, count, timeout);
+}
+
+int hook_aio_cancel(int fd, struct aiocb *cb)
+{
+    if (aio_any() && (!cb || cb->aio_fildes == fd)) {
+        int r = aio_call_off(fd, cb);
+
+        if (r != AIO_ALLDONE)
+            return r;
+    }
+    return REAL(aio_cancel)(fd, cb);
+}
+
+static bool has_disk(struct aiocb *const list[], int count)
+{
+    for (int i = 0; i < count; i++)
+        if (list[i] && fdtable_is_disk(list[i]->aio_fildes))
+            return true;
+    return false;
 }
 
 int hook_lio_listio(int mode, struct aiocb *const list[], int count, struct sigevent *sig)
 {
+    struct aio_group *group;
+    int failed = 0, r;
+
+    if ((mode != LIO_WAIT && mode != LIO_NOWAIT) || !has_disk(list, count))
+        return REAL(lio_listio)(mode, list, count, sig);
+    group = aio_group_new(mode == LIO_NOWAIT ? sig : NULL);
+    if (!group)
+        return result_of(-EAGAIN);
     for (int i = 0; i < count; i++) {
-        struct ofd *ofd = list[i] ? fdtable_get(list[i]->aio_fildes) : NULL;
+        /* libc leaves its own number for the 64-bit form there, 128 higher. */
+        int op = list[i] ? list[i]->aio_lio_opcode & 127 : LIO_NOP;
 
-        if (ofd)
-            return refuse(ofd, list[i]->aio_fildes, "lio_listio");
+        if (op == LIO_NOP)
+            continue;
+        r = aio_begin(fdtable_get(list[i]->aio_fildes), list[i],
+                      op == LIO_READ || op == LIO_WRITE ? op : LIO_NOP, group);
+        if (r < 0)
+            failed = r;
     }
-    return REAL(lio_listio)(mode, list, count, sig);
-}
-
-/* libaio's own: it returns a negative errno. Its library may be loaded later than this one. */
-int hook_io_submit(void *context, long count, struct iocb **list)
-{
-    int saved = errno;
-    long r;
-
-    for (long i = 0; i < count; i++) {
-        int fd = (int)((const struct kernel_iocb *)list[i])->aio_fildes;
-        struct ofd *ofd = fdtable_get(fd);
-
-        if (ofd) {
-            r = report_unserved("io_submit", ofd->state->path);
-            fdtable_put(ofd);
-            return i > 0 ? (int)i : (int)r;
-        }
-    }
-    r = REAL(syscall)(SYS_io_submit, context, count, list);
-    if (r < 0) {
-        r = -errno;
-        errno = saved;
-    }
-    return (int)r;
+    r = aio_group_end(group, mode == LIO_WAIT);
+    return result_of(r < 0 && r != -EIO ? r : failed < 0 ? failed : r);
 }
 
 #define HOOK_aio EXPORT

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "aio.h"
 #include "disks.h"
 #include "fdtable.h"
 #include "hooks.h"
@@ -22,8 +23,10 @@ static void part(void)
 {
     int saved = errno;
 
-    if (process_busy == 0 && !process_is_vfork_child())
+    if (process_busy == 0 && !process_is_vfork_child()) {
+        aio_hold();
         disks_park();
+    }
     errno = saved;
 }
 
@@ -42,6 +45,8 @@ static int failed(int result)
     int saved = errno;
 
     fdtable_bequeath_end();
+    if (!process_is_vfork_child())
+        aio_resume();
     errno = saved;
     return result;
 }

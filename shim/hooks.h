@@ -154,6 +154,8 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, int64_t off
 int hook_aio_read(struct aiocb *cb);
 int hook_aio_write(struct aiocb *cb);
 int hook_aio_fsync(int op, struct aiocb *cb);
+int hook_aio_suspend(const struct aiocb *const list[], int count, const struct timespec *timeout);
+int hook_aio_cancel(int fd, struct aiocb *cb);
 int hook_lio_listio(int mode, struct aiocb *const list[], int count, struct sigevent *sig);
 
 struct iocb;

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "aio.h"
 #include "disks.h"
 #include "fdtable.h"
 #include "real.h"
@@ -39,6 +40,7 @@ static void begin_child(void)
         *not_forked = 1;
     disks_after_fork();
     ofd_after_fork();
+    aio_after_fork();
     stream_after_fork();
 }
 
@@ -114,6 +116,7 @@ static void __attribute__((destructor)) finish(void)
 
     stream_flush();
     process_ending = true;
+    aio_hold();
     disks_park();
     errno = saved;
 }

@@ -142,10 +142,32 @@ def qemu_io(t):
         "qemu-io -f raw -c length {img}; rm p", on="half", needs="qemu-io")
 
 
+ENGINES = ("posixaio",)
 FIO = ("fio --name=job --filename={img} --thread=%s --ioengine=%s --output-format=json "
        "--output=fio.json --randseed=7 --allow_file_create=0 --overwrite=1 --fallocate=none %s; "
        "s=$?; grep -E '\"(error|io_bytes|total_ios|short_ios|drop_ios)\"' fio.json; "
        "rm -f fio.json; exit $s")
+
+
+def asynchronous(t):
+    """How many requests there are after a sync, or before the end of a run, depends on time."""
+    def add(name, engine, options, thread=0, **facts):
+        t.add("fio/%s%s-%s" % (engine, "-thread" if thread else "", name),
+              "(%s) >/dev/null; s=$?; rm -f *.state; exit $s" % (
+                  FIO % (thread, engine, "--iodepth=16 " + options)),
+              needs="fio", **{"content": "fio", "writes": True, **facts})
+
+    verify = "--verify=crc32c --verify_fatal=1 --do_verify=1 --verify_dump=0 "
+    for engine in ENGINES:
+        for thread in (0, 1):
+            add("randwrite", engine, verify + "--rw=randwrite --bs=4k --size=1m", thread,
+                on="random half", touch=[(0, 1 << 20)])
+        add("rw", engine, verify + "--rw=rw --bsrange=512-8k --size=512k --rwmixread=40", 0,
+            on="half chain3")
+        add("randread", engine, "--rw=randread --bs=4k --size=1m", 0, on="half", writes=False)
+        add("fsync", engine, verify + "--fsync=16 --rw=randwrite --bs=4k --size=512k", 0, on="half")
+        add("direct", engine, verify + "--direct=1 --rw=randwrite --bs=4k --size=1m", 1,
+            on="half random")
 
 
 def fio(t):
@@ -170,6 +192,7 @@ def fio(t):
             on="half random" if engine == "psync" else "half")
         add("randread", engine, "--rw=randread --bs=4k --size=1m --loops=2", 0, on="half",
             writes=False)
+    asynchronous(t)
     add("direct", "psync", verify + "--direct=1 --rw=randrw --bs=4k --size=1m", 0, on="half random")
     add("direct-512", "psync", verify + "--direct=1 --rw=randwrite --bs=512 --size=256k", 1,
         on="half random")

@@ -138,6 +138,7 @@ FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx
       "tmpname signals errno_kept* direct*")
 PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
 THREAD = "offset* append* numbers* sizes* processes*"
+AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LATER = (
     ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
     ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
@@ -156,6 +157,7 @@ def c_programs(t):
     add("fd", FD, "half random")
     add("proc", PROC, "half random")
     add("thread", THREAD, "half chain3")
+    add("aio", AIO, "half chain3")
     add("std", "freopen freopen_write*", "half text")
     add("std", "stdin_getchar stdin_fread stdin_scanf stdin_seek stdin_mixed", "half text",
         "x <{img}")

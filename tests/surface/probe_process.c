@@ -217,6 +217,19 @@ static void *on_file(void)
     return &cb;
 }
 
+/* What becomes of what was begun. */
+static long outcome(int begun, void *begun_cb)
+{
+    const struct aiocb *list[1] = { begun_cb };
+
+    if (begun < 0)
+        return begun;
+    while (aio_error(list[0]) == EINPROGRESS)
+        aio_suspend(list, 1, NULL);
+    errno = aio_error(list[0]);
+    return aio_return((struct aiocb *)list[0]);
+}
+
 static long listed(int mode)
 {
     struct aiocb *list[1] = { on_file() };
@@ -234,14 +247,14 @@ static long listed64(int mode)
     return lio_listio64(mode, list, 1, NULL);
 }
 
-CALL(aio_read, "", (on_file(), aio_read(&cb)))
-CALL(aio_read64, "", (on_file(), aio_read64(&cb64)))
-CALL(aio_write, "", (on_file(), aio_write(&cb)))
-CALL(aio_write64, "", (on_file(), aio_write64(&cb64)))
-CALL(aio_fsync, "", (on_file(), aio_fsync(O_SYNC, &cb)))
-CALL(aio_fsync64, "", (on_file(), aio_fsync64(O_SYNC, &cb64)))
-CALL(lio_listio, "wait", listed(LIO_WAIT))
-CALL(lio_listio64, "nowait", listed64(LIO_NOWAIT))
+CALL(aio_read, "", (on_file(), outcome(aio_read(&cb), &cb)))
+CALL(aio_read64, "", (on_file(), outcome(aio_read64(&cb64), &cb64)))
+CALL(aio_write, "", (on_file(), outcome(aio_write(&cb), &cb)))
+CALL(aio_write64, "", (on_file(), outcome(aio_write64(&cb64), &cb64)))
+CALL(aio_fsync, "", (on_file(), outcome(aio_fsync(O_SYNC, &cb), &cb)))
+CALL(aio_fsync64, "", (on_file(), outcome(aio_fsync64(O_SYNC, &cb64), &cb64)))
+CALL(lio_listio, "wait", outcome(listed(LIO_WAIT), &cb))
+CALL(lio_listio64, "nowait", outcome(listed64(LIO_NOWAIT), &cb64))
 CALL(aio_cancel, "all", aio_cancel(fd, NULL))
 CALL(aio_cancel64, "all", aio_cancel64(fd, NULL))
 CALL(aio_error, "", (on_file(), aio_error(&cb)))
