@@ -206,6 +206,16 @@ ssize_t acow_append(struct acow_disk *disk, int image_fd,
  */
 int acow_flush(struct acow_disk *disk);
 
+/*
+ * For who is about to map the image file: from now on, and for as long as anybody has the disk
+ * open, every sector in the range is read from the image, and has its content there. Of what lies
+ * beyond the end that is true once the disk has grown so far, by whomever.
+ * Not writable: -EBADF; -EINVAL, -ENOSPC, -EDQUOT, -EIO, -ENOMEM, -ETIMEDOUT; some of it may
+ * have been copied then, which changes nothing that is read. Locks: size and stripes, for each MiB
+ * anew. Durability: acow_flush.
+ */
+int acow_copy_up(struct acow_disk *disk, uint64_t off, uint64_t len);
+
 /* ---- size and holes ---------------------------------------------------- */
 
 /* As ftruncate(2). Grown bytes read as zeros. -EFBIG, -ENOSPC, -EBADF, -EINVAL, -ETIMEDOUT. */
@@ -228,6 +238,11 @@ struct acow_extent {
     /* DATA in a plain file: which, and where; else NULL and 0 */
     const char *file;
     uint64_t file_off;
+    /*
+     * The engine's own descriptor of the plain file that holds it at the offset `off`, a hole in
+     * that file too, valid until acow_close; -1: in no file, beyond the end of a backing file
+     */
+    int fd;
 };
 
 /*

@@ -150,6 +150,9 @@ struct extent_count {
 /* What acow_count_allocated tells, and the end. (extent.c) */
 int extent_count(struct acow_disk *disk, struct extent_count *count);
 
+/* What is below [off, off + len), which begins within the disk. (extent.c) */
+int extent_below(struct acow_disk *disk, uint64_t off, uint64_t len, struct acow_extent *extent);
+
 /* True if any bit may be pending. (flush.c) */
 bool flush_pending(const struct att *att);
 
@@ -163,7 +166,7 @@ void size_unlock(struct acow_disk *disk, struct att *att);
 /*
  * Before the disk becomes `size` bytes, larger than it is: room for the bits; and where the
  * backing file has data beyond the old end, the grown part's bits, set and
- * durable, so that it reads as zeros. The size lock is held; *att is refreshed. (size.c)
+ * durable, so that it reads as zeros; and its bits as far as somebody has mapped it. The size lock is held; *att is refreshed. (size.c)
  */
 int size_prepare(struct acow_disk *disk, struct att **att, uint64_t size);
 

@@ -35,6 +35,7 @@ static void in_file(struct acow_disk *disk, int fd, const char *file, uint64_t o
                     struct acow_extent *extent)
 {
     extent->len = len;
+    extent->fd = fd;
     extent->kind = (enum acow_kind)probe_file(disk, fd, off, &extent->len);
     if (extent->kind == ACOW_DATA) {
         extent->file = file;
@@ -42,12 +43,13 @@ static void in_file(struct acow_disk *disk, int fd, const char *file, uint64_t o
     }
 }
 
-static int below(struct acow_disk *disk, uint64_t off, uint64_t len, struct acow_extent *extent)
+int extent_below(struct acow_disk *disk, uint64_t off, uint64_t len, struct acow_extent *extent)
 {
     int r;
 
     if (off >= disk->backing_size) {
         extent->len = len;
+        extent->fd = -1;
         extent->kind = ACOW_HOLE;
         return 0;
     }
@@ -83,7 +85,7 @@ int acow_next_extent(struct acow_disk *disk, uint64_t off, uint64_t limit,
         stop = end;
     *extent = (struct acow_extent){ .off = off, .allocated = set };
     if (!set) {
-        r = below(disk, off, stop - off, extent);
+        r = extent_below(disk, off, stop - off, extent);
         extent->off = off;
         return r;
     }

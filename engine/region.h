@@ -42,6 +42,7 @@ struct region {
     uint64_t size;                     /* the disk's, bytes */
     uint64_t pages;                    /* of pending bits that the file has room for */
     uint64_t meta_len;                 /* the metadata file is at least so long; 0: not known */
+    uint64_t mapped;                   /* bytes: mappings of the image reach no further */
 
     pthread_mutex_t size_lock __attribute__((aligned(64)));
     pthread_mutex_t flush_lock;

@@ -20,7 +20,7 @@
 
 #define REGION_MAGIC 0x61636f7772756e31ull     /* "acowrun1" */
 /* What two programs must agree on to share locks: version, pointer size, mutex size. */
-#define REGION_ABI (1u << 24 | (uint32_t)sizeof(void *) << 16 | (uint32_t)sizeof(pthread_mutex_t))
+#define REGION_ABI (2u << 24 | (uint32_t)sizeof(void *) << 16 | (uint32_t)sizeof(pthread_mutex_t))
 
 bool runfile_is_region(const struct region *region)
 {

@@ -4,7 +4,8 @@
  * The image file's size is the disk's. A grown part must read as zeros even
  * where the backing file has data, so its bits are set, and made durable, before
  * the image is extended; the image there is zeros because the filesystem makes it
- * so. The sector that the old end cuts is copied up first. Bits beyond the end mean
+ * so. Where somebody has mapped it (copyup.c) the bits are set too, since what is stored there
+ * comes without a call. The sector that the old end cuts is copied up first. Bits beyond the end mean
  * nothing, so shrinking leaves them.
  *
  * Zeroing makes the image zeros first and sets the bits then (I8): what an
@@ -118,9 +119,13 @@ static int set_zeros(struct acow_disk *disk, struct att *att, uint64_t first, ui
 
 int size_prepare(struct acow_disk *disk, struct att **att, uint64_t size)
 {
-    uint64_t end = size < disk->backing_size ? size : disk->backing_size;
+    uint64_t mapped = __atomic_load_n(&(*att)->region->mapped, __ATOMIC_RELAXED);
+    uint64_t end = mapped > disk->backing_size ? mapped : disk->backing_size;
     uint64_t old;
     int r;
+
+    if (end > size)
+        end = size;
 
     r = region_room(disk, (*att)->region, size);
     if (r == 0)
@@ -130,7 +135,10 @@ int size_prepare(struct acow_disk *disk, struct att **att, uint64_t size)
     r = copyup_cut(disk, *att, old);
     if (r == 0)
         r = set_zeros(disk, *att, format_sectors(old), format_sectors(end));
-    return r < 0 || disk->flags & ACOW_UNSAFE ? r : flush_disk(disk, *att);
+    /* Where nothing is below, a lost bit is a zero all the same. */
+    if (r < 0 || old >= disk->backing_size || disk->flags & ACOW_UNSAFE)
+        return r;
+    return flush_disk(disk, *att);
 }
 
 int size_catch_up(struct acow_disk *disk, struct att **att)

@@ -117,8 +117,8 @@ static void choose_range(const struct script *script, struct rng *rng, struct op
 static enum does choose_kind(struct rng *rng)
 {
     static const uint8_t weights[DOES_COUNT] = {
-        [DOES_WRITE] = 34, [DOES_APPEND] = 4, [DOES_TRUNCATE] = 9, [DOES_PUNCH] = 6,
-        [DOES_ZERO] = 4, [DOES_ZERO_GROW] = 3, [DOES_RESERVE] = 4, [DOES_FLUSH] = 18,
+        [DOES_WRITE] = 30, [DOES_APPEND] = 4, [DOES_TRUNCATE] = 9, [DOES_PUNCH] = 6,
+        [DOES_ZERO] = 4, [DOES_ZERO_GROW] = 3, [DOES_COPY_UP] = 4, [DOES_RESERVE] = 4, [DOES_FLUSH] = 18,
         [DOES_CLOSE] = 4, [DOES_REOPEN] = 4, [DOES_KILL] = 4, [DOES_FAIL_IMAGE] = 2,
         [DOES_FAIL_META] = 2, [DOES_CREATE] = 1, [DOES_CUT] = 1,
     };

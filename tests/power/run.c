@@ -228,6 +228,8 @@ static int64_t change(const struct op *what, int op)
         return zero(disk, op, what, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
     case DOES_ZERO_GROW:
         return zero(disk, op, what, FALLOC_FL_ZERO_RANGE);
+    case DOES_COPY_UP:
+        return acow_copy_up(disk, what->off, what->len);
     case DOES_RESERVE:
         return zero(disk, op, what, 0);
     default:
@@ -241,7 +243,7 @@ static void claim(const struct op *what, int begun)
 
     if (what->does == DOES_FLUSH)
         oracle_claim(begun, at);
-    else if (run.script.through && what->does <= DOES_RESERVE)
+    else if (run.script.through && what->does <= DOES_RESERVE && what->does != DOES_COPY_UP)
         oracle_claim(at, at);
 }
 

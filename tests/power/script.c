@@ -15,6 +15,7 @@ static const struct {
     [DOES_WRITE] = { "write", ARGS_BOTH },          [DOES_APPEND] = { "append", ARGS_LEN },
     [DOES_TRUNCATE] = { "truncate", ARGS_OFF },     [DOES_PUNCH] = { "punch", ARGS_BOTH },
     [DOES_ZERO] = { "zero", ARGS_BOTH },            [DOES_ZERO_GROW] = { "zerogrow", ARGS_BOTH },
+    [DOES_COPY_UP] = { "copyup", ARGS_BOTH },
     [DOES_RESERVE] = { "reserve", ARGS_BOTH },      [DOES_FLUSH] = { "flush", ARGS_NONE },
     [DOES_CLOSE] = { "close", ARGS_NONE },          [DOES_REOPEN] = { "reopen", ARGS_NONE },
     [DOES_KILL] = { "kill", ARGS_NONE },            [DOES_FAIL_IMAGE] = { "failimage", ARGS_NONE },

@@ -21,6 +21,7 @@ enum does {
     DOES_PUNCH,             /* off+len */
     DOES_ZERO,              /* off+len; the size stays */
     DOES_ZERO_GROW,         /* off+len */
+    DOES_COPY_UP,           /* off+len */
     DOES_RESERVE,           /* off+len */
     DOES_FLUSH,
     DOES_CLOSE,             /* another operation opens the disk again */

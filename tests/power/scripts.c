@@ -33,6 +33,13 @@ const struct named_script scripts[] = {
     { "each write is durable",
       "4096/6000 through: write 700+900, write 4000+300, truncate 1000, punch 100+700, "
       "write 0+512" },
+    { "a copy-up",
+      "4096/6000: write 512+600, copyup 0+2048, flush, copyup 1024+3072, write 3000+700, flush" },
+    { "a copy-up where nothing is below, and of what is left over",
+      "8192/2000 chain: copyup 1500+4000, flush, write 1800+900, copyup 0+8192, flush" },
+    { "a copy-up past the end, and the disk grows",
+      "2000/2500: copyup 0+6000, truncate 4000, b.write 4500+600, flush, truncate 800, "
+      "b.truncate 3000, b.flush" },
     { "no run-time file can be made", "4096/6000 alone: write 700+900, flush, write 4000+300" },
     { "two processes",
       "4096/6000: write 512+512, b.write 600+700, flush, b.write 2048+512, write 0+100, b.flush" },

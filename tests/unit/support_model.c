@@ -81,6 +81,13 @@ void model_zero(struct model *model, uint64_t off, uint64_t len, bool keep_size)
     set_bits(model, off / 512, sectors(end));
 }
 
+void model_copy_up(struct model *model, uint64_t off, uint64_t len)
+{
+    if (off < model->size && len > 0)
+        set_bits(model, off / 512,
+                 sectors(off + len < model->size ? off + len : model->size));
+}
+
 static void check_bits(const struct model *model, struct blob meta, const char *what)
 {
     for (uint64_t sector = 0; sector < sectors(model->cap); sector++)

@@ -6,7 +6,8 @@
 #include "script.h"
 #include "sys_hook.h"
 
-enum kind { WRITE, WRITEV, APPEND, READ, TRUNCATE, FALLOCATE, FLUSH, PARK, SECOND, SECOND_CLOSE };
+enum kind { WRITE, WRITEV, APPEND, READ, TRUNCATE, FALLOCATE, COPY_UP, FLUSH, PARK, SECOND,
+            SECOND_CLOSE };
 
 struct step {
     enum kind kind;
@@ -23,6 +24,7 @@ static const struct step steps[] = {
     { WRITEV, 100, 2900, 0 },                   /* some of it again */
     { READ, 0, 6000, 0 },
     { FLUSH, 0, 0, 0 },
+    { COPY_UP, 1700, 3000, 0 },
     { WRITE, 4100, 20, 0 },
     { WRITE, 6500, 300, 0 },                    /* grows, over the backing */
     { SECOND, 0, 0, 0 },
@@ -38,6 +40,7 @@ static const struct step steps[] = {
     { PARK, 0, 0, 0 },
     { FALLOCATE, 12000, 3000, FALLOC_FL_ZERO_RANGE },
     { WRITE, 15000, 100, 0 },
+    { COPY_UP, 5000, 10100, 0 },
     { SECOND_CLOSE, 0, 0, 0 },
     { WRITE, 20, 10, 0 },
 };
@@ -131,6 +134,8 @@ ssize_t script_do(struct script *script, int number)
         return acow_truncate(script->disk, step->off);
     case FALLOCATE:
         return acow_fallocate(script->disk, step->mode, step->off, step->len);
+    case COPY_UP:
+        return acow_copy_up(script->disk, step->off, step->len);
     case FLUSH:
         return acow_flush(script->disk);
     case PARK:
@@ -168,6 +173,9 @@ void script_apply(struct script *script, int number, ssize_t result)
             model_zero(model, step->off, step->len, step->mode & FALLOC_FL_KEEP_SIZE);
         else if (step->off + step->len > model->size)
             model_truncate(model, step->off + step->len);
+        break;
+    case COPY_UP:
+        model_copy_up(model, step->off, step->len);
         break;
     default:
         break;
