@@ -37,7 +37,7 @@ LIMIT = 120     # seconds after which something counts as hanging
 SECTOR = 512
 PR_SET_CHILD_SUBREAPER = 36
 DISK = "d.add-cow"
-ENV = dict(os.environ, LC_ALL="C", LD_PRELOAD=common.LIBRARY)
+ENV = dict(os.environ, LC_ALL="C", LD_PRELOAD=common.LD_PRELOAD)
 PLAIN = dict(os.environ, LC_ALL="C")
 
 
