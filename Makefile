@@ -222,6 +222,8 @@ fuzz: ## let libFuzzer look for what breaks the engine, TIME seconds for each ta
 # All of `parts` over a build of its own, but for those in which no code of that build runs: a
 # script with a stand-in for the library, and two that read sources and symbols.
 unsanitized := wrapper layers symbols
+# power: its processes and threads take turns, so there is no race to see, and "pages of bits" is too slow.
+tsan_cannot := power
 sanitized = $(filter-out $(unsanitized) $($(1)_cannot),$(parts))
 
 asan_flags := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
