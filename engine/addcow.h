@@ -157,6 +157,13 @@ void acow_counters(struct acow_disk *disk, struct acow_counters *counters);
  */
 int acow_count_allocated(struct acow_disk *disk, uint64_t *allocated, uint64_t *pending);
 
+/*
+ * True if the image file has all of [off, off + len), so that a request on its descriptor at the same
+ * offset is as good as one on the disk, for as long as the disk is not cut shorter. With
+ * `writing` also no, if a write must be durable when it returns. len 0: false. Locks: none.
+ */
+int acow_in_image(struct acow_disk *disk, uint64_t off, uint64_t len, int writing);
+
 /* ---- read and write ---------------------------------------------------- */
 
 /*

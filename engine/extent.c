@@ -165,3 +165,16 @@ int acow_count_allocated(struct acow_disk *disk, uint64_t *allocated, uint64_t *
     *pending = count.pending;
     return 0;
 }
+
+int acow_in_image(struct acow_disk *disk, uint64_t off, uint64_t len, int writing)
+{
+    struct att *att;
+    uint64_t size;
+
+    if ((writing && (disk->through || !disk->writable)) || disk_enter(disk, &att, &size) < 0)
+        return false;
+    if (len == 0 || off >= size || len > size - off)
+        return false;
+    return bits_all_set(&att->bits, off / ACOW_SECTOR,
+                        (off + len - 1) / ACOW_SECTOR - off / ACOW_SECTOR + 1);
+}

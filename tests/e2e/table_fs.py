@@ -76,6 +76,13 @@ def qemu_img(t):
         touch=[(512 + i * 1536, 512) for i in range(100)])
     add("bench-write-none", "qemu-img bench -t none -f raw -w --pattern=8 -c 50 -d 8 -s 4k {img}",
         on="random half", mask="seconds", touch=[(0, 204800)])
+    for aio in ("native",):
+        for cache in ("none", "directsync"):
+            bench = "qemu-img bench -q -f raw -t %s -i %s -c 120 -d 16 -s 4k " % (cache, aio)
+            add("bench-read-%s-%s" % (aio, cache), bench + "{img}", on="half", mask="seconds")
+            add("bench-write-%s-%s" % (aio, cache), bench + "-w --pattern=5 -S 8k {img}",
+                on="random half", mask="seconds",
+                touch=[(i * 8192, 4096) for i in range(120)])
     add("rebase", "qemu-img create -q -f qcow2 -b {img} -F raw q; qemu-io -f qcow2 -c 'write -P "
         "9 64k 64k' -c 'read -P 9 64k 64k' -c 'read 0 64k' q; qemu-img commit -q -f qcow2 q; rm "
         "q", on="random half", mask="qemu-io", touch=[(65536, 65536)])
@@ -142,7 +149,7 @@ def qemu_io(t):
         "qemu-io -f raw -c length {img}; rm p", on="half", needs="qemu-io")
 
 
-ENGINES = ("posixaio",)
+ENGINES = ("posixaio", "libaio")
 FIO = ("fio --name=job --filename={img} --thread=%s --ioengine=%s --output-format=json "
        "--output=fio.json --randseed=7 --allow_file_create=0 --overwrite=1 --fallocate=none %s; "
        "s=$?; grep -E '\"(error|io_bytes|total_ios|short_ios|drop_ios)\"' fio.json; "

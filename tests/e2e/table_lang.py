@@ -139,6 +139,7 @@ FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx
 PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
+LIBAIO = "basic* flags* errors* many* direct* ring*"
 LATER = (
     ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
     ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
@@ -158,6 +159,7 @@ def c_programs(t):
     add("proc", PROC, "half random")
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
+    add("libaio", LIBAIO, "half random")
     add("std", "freopen freopen_write*", "half text")
     add("std", "stdin_getchar stdin_fread stdin_scanf stdin_seek stdin_mixed", "half text",
         "x <{img}")

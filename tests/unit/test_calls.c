@@ -277,6 +277,24 @@ Test(calls, inspecting_takes_no_lock_and_makes_no_file, .init = make_chain, .fin
     check(dir_count() == 5);
 }
 
+/* The first 64 sectors and the last one are allocated. */
+Test(calls, what_is_in_the_image, .init = begin, .fini = end)
+{
+    check(acow_in_image(disk, 0, 32768, 1) && acow_in_image(disk, 100, 32668, 0));
+    check(acow_in_image(disk, SIZE - 512, 512, 1));
+    check(!acow_in_image(disk, 0, 32769, 0) && !acow_in_image(disk, 32768, 1, 0));
+    check(!acow_in_image(disk, SIZE - 512, 513, 1) && !acow_in_image(disk, SIZE, 1, 0));
+    check(!acow_in_image(disk, UINT64_MAX, 512, 0) && !acow_in_image(disk, 0, UINT64_MAX, 0));
+    check(!acow_in_image(disk, 0, 0, 0));
+    calls_expect("");
+    must_close(disk);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR | ACOW_WRITETHROUGH);
+    check(acow_in_image(disk, 0, 512, 0) && !acow_in_image(disk, 0, 512, 1));
+    must_close(disk);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDONLY);
+    check(acow_in_image(disk, 0, 512, 0) && !acow_in_image(disk, 0, 512, 1));
+}
+
 /* ---- direct I/O ---------------------------------------------------------- */
 
 Test(calls, direct_descriptor, .init = begin, .fini = end)
