@@ -108,6 +108,25 @@ int disks_get(const char *path, bool writable, uint64_t dev, uint64_t ino, struc
     return r;
 }
 
+void disks_ref(struct disk *disk)
+{
+    pthread_mutex_lock(&lock);
+    disk->refs++;
+    pthread_mutex_unlock(&lock);
+}
+
+struct disk *disks_writer(struct disk *disk)
+{
+    struct disk *writer;
+
+    pthread_mutex_lock(&lock);
+    writer = find_locked(disk->dev, disk->ino, true);
+    if (writer)
+        writer->refs++;
+    pthread_mutex_unlock(&lock);
+    return writer;
+}
+
 static const char *path_of(const struct disk *disk)
 {
     struct acow_facts facts;

@@ -25,6 +25,12 @@ struct disk {
  */
 int disks_get(const char *path, bool writable, uint64_t dev, uint64_t ino, struct disk **out);
 
+/* One more reference to one that is held already. */
+void disks_ref(struct disk *disk);
+
+/* The one for writing of the same file, if this process has it open, with a reference; else NULL. */
+struct disk *disks_writer(struct disk *disk);
+
 /* Gives one back; the last one's closing may flush, and its result is returned. */
 int disks_put(struct disk *disk);
 

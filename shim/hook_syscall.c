@@ -113,6 +113,10 @@ long hook_syscall(long number, ...)
     case SYS_tee: return hook_tee(FD, (int)a[1], (size_t)a[2], (unsigned)a[3]);
     case SYS_mmap:
         return (long)hook_mmap((void *)a[0], (size_t)a[1], (int)a[2], (int)a[3], (int)a[4], a[5]);
+    case SYS_munmap: return hook_munmap((void *)a[0], (size_t)a[1]);
+    case SYS_mremap:
+        return (long)hook_mremap((void *)a[0], (size_t)a[1], (size_t)a[2], (int)a[3], (void *)a[4]);
+    case SYS_msync: return hook_msync((void *)a[0], (size_t)a[1], (int)a[2]);
     case SYS_execve: return hook_execve(PATH, (char *const *)a[1], (char *const *)a[2]);
     case SYS_execveat:
         return hook_execveat(FD, AT_PATH, (char *const *)a[2], (char *const *)a[3], (int)a[4]);

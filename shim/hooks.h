@@ -151,6 +151,10 @@ ssize_t hook_tee(int in, int out, size_t len, unsigned flags);
 
 void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, int64_t off);
 
+int hook_munmap(void *addr, size_t len);
+void *hook_mremap(void *addr, size_t len, size_t new_len, int flags, ...);
+int hook_msync(void *addr, size_t len, int flags);
+
 int hook_aio_read(struct aiocb *cb);
 int hook_aio_write(struct aiocb *cb);
 int hook_aio_fsync(int op, struct aiocb *cb);

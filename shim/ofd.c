@@ -406,7 +406,7 @@ static int end(struct ofd *ofd, struct ofd_state *state)
     if (ofd->disk)
         r = disks_put(ofd->disk);
     if (state != MAP_FAILED)
-        munmap(state, OFD_STATE_LEN);
+        REAL(munmap)(state, OFD_STATE_LEN);
     ofd->image_fd = -1;
     ofd->disk = NULL;
     ofd->engine = NULL;

@@ -23,6 +23,7 @@
 #include "aio.h"
 #include "disks.h"
 #include "fdtable.h"
+#include "map.h"
 #include "real.h"
 #include "report.h"
 #include "stream.h"
@@ -41,7 +42,14 @@ static void begin_child(void)
     disks_after_fork();
     ofd_after_fork();
     aio_after_fork();
+    map_after_fork();
     stream_after_fork();
+}
+
+static void before_fork(void)
+{
+    ofd_share_all();
+    map_before_fork();
 }
 
 bool process_is_vfork_child(void)
@@ -103,7 +111,7 @@ static void __attribute__((constructor)) begin(void)
         *(char *)page = 1;
         not_forked = page;
     }
-    pthread_atfork(ofd_share_all, NULL, begin_child);
+    pthread_atfork(before_fork, map_after_fork_parent, begin_child);
     adopt_all();
     for (int fd = 0; fd < 3; fd++)
         stream_follow(fd);

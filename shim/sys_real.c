@@ -173,7 +173,7 @@ static int sys_mmap(size_t len, int prot, int flags, int fd, int64_t off, void *
 
 static int sys_munmap(void *addr, size_t len)
 {
-    return RESULT(munmap(addr, len));
+    return RESULT(REAL(munmap)(addr, len));
 }
 
 const struct acow_sys sys_real = {

@@ -128,7 +128,40 @@ os.execvp('sh', ['sh', '-c', 'head -c 710 {img} | tail -c 10 | od -c; ls /proc/s
 import mmap
 f = open('{img}', 'rb')
 print(len(mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)))
-""", on="half", xfail="mapped I/O on a disk is not served")
+""", on="half")
+    add("python/mmap-write", """
+import mmap, os
+fd = os.open('{img}', os.O_RDWR)
+m = mmap.mmap(fd, 0)
+os.close(fd)
+m[700:1700] = b'mapped' * 166 + b'last'
+m.move(30000, 700, 1000)
+print(m.find(b'last'), m.rfind(b'mapped'), len(m))
+m.flush()
+with open('{img}', 'rb') as f:
+    f.seek(699)
+    print(f.read(20))
+m.close()
+""", on="half random chain3", writes=True)
+    add("python/mmap-resize", """
+import mmap
+f = open('{img}', 'r+b')
+m = mmap.mmap(f.fileno(), 0)
+m.resize(500000)
+m[-5:] = b'ended'
+print(len(m), m[-8:])
+m.resize(2000000)
+m[1999990:] = b'0123456789'
+print(m[499990:500010], f.seek(0, 2))
+m.close()
+""", on="half random odd", writes=True)
+    add("python/mmap-copy", """
+import hashlib, mmap
+f = open('{img}', 'rb')
+m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)
+m[1000:1004] = b'only'
+print(hashlib.sha256(m).hexdigest(), f.read(1004)[-4:])
+""", on="half odd chain3 text")
 
 
 # Modes of programs/*.c; those with a * write.
@@ -136,6 +169,9 @@ STDIO = ("read getc fgets seek ungetc setvbuf fdopen rplus* update* append* aplu
          "wtrunc* printf* dprintf* memory large eof dup* threads* exit* wide lock open_modes*")
 FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx locks* overlap* "
       "tmpname signals errno_kept* direct*")
+MAP = ("shared* private private_write readonly reader_and_writer* errors* outlives* past_end* "
+       "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags numbers* "
+       "threads* left* append*")
 PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
@@ -160,6 +196,7 @@ def c_programs(t):
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")
+    add("map", MAP, "half random odd longer shorter chain3 alone")
     add("std", "freopen freopen_write*", "half text")
     add("std", "stdin_getchar stdin_fread stdin_scanf stdin_seek stdin_mixed", "half text",
         "x <{img}")

@@ -1,8 +1,6 @@
-"""Rows: SQLite with the disk as its database file."""
+"""Rows: SQLite with the disk as its database file; and the network block device's programs."""
 
 import shlex
-
-MMAP = "mapped I/O on a disk is not served"
 
 
 def sql(*statements):
@@ -85,6 +83,25 @@ def rows(t):
         "p=$COPROC_PID; kill -9 $p; wait $p; sqlite3 {img} 'PRAGMA integrity_check; SELECT "
         "sum(length(body)) FROM t'", on="db", mask="killed")
     add("mmap-read",
-        sql("PRAGMA mmap_size = 1048576", "SELECT count(*), sum(length(body)) FROM t"), on="db",
-        writes=False, xfail=MMAP)
-    add("mmap-write", sql("PRAGMA mmap_size = 1048576", *FILL, *CHECK), on="db", xfail=MMAP)
+        sql("PRAGMA mmap_size = 1048576", "SELECT count(*), sum(length(body)) FROM t"), on="db")
+    add("mmap-write", sql("PRAGMA mmap_size = 1048576", *FILL, *CHECK), on="db zerobig")
+    add("mmap-shrink", sql("PRAGMA mmap_size = 1048576", *FILL, "DELETE FROM u WHERE a > 20",
+                           "VACUUM", *CHECK), on="db")
+    add("mmap-two", "coproc sqlite3 {img}; echo 'PRAGMA mmap_size = 1048576; SELECT count(*) FROM t;' "
+        ">&${COPROC[1]}; read -r x <&${COPROC[0]}; read -r x <&${COPROC[0]}; echo $x; " +
+        sql("PRAGMA mmap_size = 1048576", "UPDATE t SET name = 'other' WHERE id % 2", *FILL) +
+        "; echo \"SELECT count(*) FROM t WHERE name = 'other'; SELECT sum(length(c)) FROM u;\" "
+        ">&${COPROC[1]}; read -r x <&${COPROC[0]}; echo $x; read -r x <&${COPROC[0]}; echo $x; "
+        "p=$COPROC_PID; eval \"exec ${COPROC[1]}>&-\"; wait $p", on="db")
+    nbd(t)
+
+
+def nbd(t):
+    """nbdcopy maps what it reads, to ask what of it is in memory."""
+    serve = "[ nbdkit --exit-with-parent file {img} ]"
+    t.add("nbdcopy/out", "nbdcopy {img} out", on="all hole blank64", needs="nbdcopy")
+    t.add("nbdcopy/in", "nbdcopy {dir}/mib {img}", on="half random", needs="nbdcopy", writes=True)
+    t.add("nbdcopy/served", "nbdcopy -- %s out" % serve, on="half odd chain3",
+          needs="nbdcopy nbdkit", rw=True)
+    t.add("nbdcopy/served-in", "nbdcopy -- {dir}/mib %s" % serve, on="half random",
+          needs="nbdcopy nbdkit", writes=True)

@@ -259,3 +259,31 @@ Test(full, signals_as_a_flat_file, .init = begin_limited, .fini = tmp_end)
               want);
     }
 }
+
+/* What a mapping would need later is had before it, or the copying says so, and nothing has changed. */
+Test(full, copied_up_at_every_page, .init = begin, .fini = end)
+{
+    for (unsigned pages = 0; pages < 12; pages++) {
+        struct acow_disk *disk;
+        struct model model;
+        int r;
+
+        model_load(&model, "d.add-cow", 2 * SIZE, 20000);
+        disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+        fill_up(pages);
+        r = acow_copy_up(disk, 1000, 30000);
+        check(r == 0 || (r == -ENOSPC && pages < 10), "%d with %u pages", r, pages);
+        check_model(disk, &model, "copied up");
+        must_flush(disk);
+        must_close(disk);
+        if (r == 0) {
+            model_copy_up(&model, 1000, 30000);
+            model_check_files(&model, "d.add-cow", "afterwards");
+        }
+        unlink("filler");
+        file_put("d.img", "", 0);
+        file_size("d.img", SIZE);
+        meta_put("d.add-cow", "d.base", "d.img", NULL, bitmap_len(SIZE));
+        model_free(&model);
+    }
+}

@@ -332,3 +332,20 @@ Test(thread, discards_keep_to_their_bytes, .init = begin, .fini = tmp_end, .time
     free(flat.data);
     free(mine);
 }
+
+/* ---- copying up ----------------------------------------------------------------- */
+
+static void *copy_up_all_the_time(void *arg)
+{
+    const struct job *job = arg;
+    struct rnd rnd = { job->seed };
+
+    while (!__atomic_load_n(job->stop, __ATOMIC_ACQUIRE))
+        check(acow_copy_up(job->disk, rnd_below(&rnd, SIZE), 1 + rnd_below(&rnd, 20000)) == 0);
+    return NULL;
+}
+
+Test(thread, share_sectors_that_are_copied_up, .init = begin, .fini = tmp_end, .timeout = 120)
+{
+    share_sectors(copy_up_all_the_time, 2);
+}
