@@ -111,6 +111,26 @@ def killed_after(options, code):
         return f.read(5)
 
 
+# aio_fsync, and one request by io_submit: write 1, fsync 2, fdatasync 3.
+ASYNCHRONOUS = """
+import ctypes, errno, struct
+libc = ctypes.CDLL(None)
+def aio_fsync(fd):
+    cb = ctypes.create_string_buffer(struct.pack('<i40xi', fd, 1), 168)
+    assert libc.aio_fsync(os.O_SYNC, cb) == 0
+    while libc.aio_error(cb) == errno.EINPROGRESS:
+        pass
+    assert libc.aio_error(cb) == 0
+def submit(fd, op, data=b'', off=0, flags=0):
+    context = ctypes.c_ulong()
+    assert libc.syscall(206, 1, ctypes.byref(context)) == 0
+    place = ctypes.create_string_buffer(data)
+    cb = ctypes.create_string_buffer(struct.pack('<QIIHhIQQqQII', 0, 0, flags, op, 0, fd,
+        ctypes.addressof(place) if data else 0, len(data), off, 0, 0, 0))
+    assert libc.syscall(209, context, 1, ctypes.byref(ctypes.c_void_p(ctypes.addressof(cb)))) == 1
+"""
+
+
 def cache():
     old, new = BASE[1000:1005], b"HELLO"
     write = "os.pwrite(fd, b'HELLO', 1000)"
@@ -123,6 +143,12 @@ def cache():
             ("writeback and msync", [], "m = mmap.mmap(fd, 0); m[1000:1005] = b'HELLO'; m.flush()", new),
             ("writeback and msync of a closed one", [], "m = mmap.mmap(fd, 0); os.close(fd); "
              "m[1000:1005] = b'HELLO'; m.flush()", new),
+            ("writeback and aio_fsync", [], ASYNCHRONOUS + write + "; aio_fsync(fd)", new),
+            ("writeback and io_submit", [], ASYNCHRONOUS + "submit(fd, 1, b'HELLO', 1000)", old),
+            ("writeback and its fsync", [], ASYNCHRONOUS + write + "; submit(fd, 2)", new),
+            ("writeback and its fdatasync", [], ASYNCHRONOUS + write + "; submit(fd, 3)", new),
+            ("writeback and its RWF_DSYNC", [],
+             ASYNCHRONOUS + "submit(fd, 1, b'HELLO', 1000, os.RWF_DSYNC)", new),
             ("writethrough", ["--cache=writethrough"], write, new),
             ("unsafe", ["--cache=unsafe"], write, new)):
         found = killed_after(options, code)
