@@ -197,6 +197,10 @@ def c_programs(t):
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")
     add("map", MAP, "half random odd longer shorter chain3 alone")
+    for mode in ("private", "readonly", "past_end"):
+        t.add("map/%s-cut" % mode, "truncate -s 77777 {img}; {bin}/map_ops %s {img}" % mode,
+              on="random half chain3", needs="cc", writes=True)
+    t.add("map/orphan", "{bin}/map_ops orphan {img} | cat", on="half longer", needs="cc", writes=True)
     add("std", "freopen freopen_write*", "half text")
     add("std", "stdin_getchar stdin_fread stdin_scanf stdin_seek stdin_mixed", "half text",
         "x <{img}")

@@ -153,6 +153,15 @@ def cache():
             ("unsafe", ["--cache=unsafe"], write, new)):
         found = killed_after(options, code)
         check("cache: " + name, found == expect, repr(found))
+    # The last to go, descriptor or mapping, is the disk's clean close.
+    for last in ("os.close(fd); m.close()", "m.close(); os.close(fd)"):
+        fresh()
+        run([], python("fd = os.open('d.add-cow', os.O_RDWR); m = mmap.mmap(fd, 0); m[1000:1005] = b'HELLO'; "
+                       + last + "; os.kill(os.getpid(), signal.SIGKILL)"))
+        decode.flat("d.add-cow", "flat")
+        with open("flat", "rb") as f:
+            check("cache: closed by " + last, f.read()[1000:1005] == new
+                  and not os.path.exists("d.add-cow.run"))
     fresh()
     run(["--cache=unsafe"], python("os.pwrite(os.open('d.add-cow', os.O_RDWR), b'HELLO', 1000)"))
     decode.flat("d.add-cow", "flat")

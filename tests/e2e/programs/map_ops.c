@@ -547,6 +547,27 @@ static void do_left(const char *path)
     _exit(0);
 }
 
+/* The mapping's process ends before its child has made any call on the disk. */
+static void do_orphan(const char *path)
+{
+    size_t size = file_size(path);
+    int fd = must_open(path, O_RDWR), ends[2];
+    char *at = map(fd, up(size) + 8 * PAGE, RW, MAP_SHARED, 0), c;
+
+    if (pipe(ends) < 0)
+        exit(1);
+    fflush(stdout);
+    if (fork() > 0)
+        _exit(0);
+    close(ends[1]);
+    if (read(ends[0], &c, 1) != 0)
+        exit(1);
+    snprintf(buf, sizeof(buf), "truncate -s %zu %s", up(size) + 4 * PAGE, path);
+    said("grow", system(buf));
+    memcpy(at + up(size) + PAGE, "by an orphan", 12);
+    got("read", pread(fd, buf, 3 * PAGE, (off_t)size));
+}
+
 static void do_append(const char *path)
 {
     int fd = must_open(path, O_RDWR | O_APPEND);
@@ -568,7 +589,7 @@ static const struct mode modes[] = {
     { "remap_readonly", do_remap_readonly }, { "pieces", do_pieces }, { "over", do_over },
     { "fork", do_fork }, { "processes", do_processes }, { "flags", do_flags },
     { "numbers", do_numbers }, { "threads", do_threads }, { "left", do_left },
-    { "append", do_append },
+    { "append", do_append }, { "orphan", do_orphan },
 };
 
 int main(int argc, char **argv)
