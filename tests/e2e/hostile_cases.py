@@ -365,6 +365,36 @@ def no_proc(t):
     t.same("changes", changes(before, snapshot(t.d)), [])
 
 
+MAP_WHEN_FULL = """
+import errno, mmap, os
+fd = os.open('x.add-cow', os.O_RDWR)
+before = os.pread(fd, 1 << 20, 0)
+with open('filler', 'wb', 0) as f:
+    try:
+        while f.write(b'f' * 4096): pass
+    except OSError: pass
+for prot in mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE:
+    try: mmap.mmap(fd, 0, prot=prot)
+    except OSError as e: print(errno.errorcode[e.errno])
+print(os.pread(fd, 1 << 20, 0) == before, mmap.mmap(fd, 0, mmap.MAP_PRIVATE)[:] == before)
+os.unlink('filler')
+m = mmap.mmap(fd, 0)
+m[5000:5002] = b'ok'
+print(os.pread(fd, 2, 5000), m[:5000] == before[:5000], m[5002:] == before[5002:])
+"""
+
+
+def mapped_on_a_full_disk(t):
+    """It is the mapping that fails, and no store later; and nothing has changed by it."""
+    t.disk()
+    full = mounts("mount -t tmpfs -o size=%d none /mnt; cp --sparse=always base.raw x.raw x.add-cow /mnt; "
+                  "cd /mnt" % (3 * SIZE))
+    done = subprocess.run(full + common.PRELOAD + ["/usr/bin/python3", "-c", MAP_WHEN_FULL], cwd=t.d,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    t.same("what it said", (done.stdout, done.stderr),
+           (b"ENOSPC\nENOSPC\nTrue True\nb'ok' True True\n", b""))
+
+
 def no_shared_memory(t):
     t.disk()
     a = t.writer(wrap=mounts("umount -l /dev/shm"))
@@ -475,7 +505,7 @@ def all_cases():
         yield case.__name__.replace("_", "-"), case, None
     for name, how, outcome in LEFT_OVER:
         yield "left-over-" + name, left_over(how, outcome), privileged
-    for case in (left_over_that_cannot_be_taken, no_proc, no_shared_memory, read_only_directory,
+    for case in (left_over_that_cannot_be_taken, no_proc, no_shared_memory, mapped_on_a_full_disk, read_only_directory,
                  read_only_everything):
         # A sanitizer's runtime reads /proc as well, and ends without it.
         if case is no_proc and common.SANITIZER:

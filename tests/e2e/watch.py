@@ -173,6 +173,23 @@ def cache():
           done.stderr)
 
 
+def mapping():
+    """It keeps the disk open by itself; python's own mmap keeps a descriptor."""
+    fresh()
+    done = run([], python("import ctypes\n"
+                          "libc = ctypes.CDLL(None)\n"
+                          "libc.mmap.restype = ctypes.c_void_p\n"
+                          "fd = os.open('d.add-cow', os.O_RDWR)\n"
+                          "at = libc.mmap(None, ctypes.c_size_t(8192), 3, 1, fd, ctypes.c_long(0))\n"
+                          "os.close(fd)\n"
+                          "print(os.path.exists('d.add-cow.run'))\n"
+                          "libc.munmap(ctypes.c_void_p(at + 4096), ctypes.c_size_t(4096))\n"
+                          "print(os.path.exists('d.add-cow.run'))\n"
+                          "libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(4096))\n"
+                          "print(os.path.exists('d.add-cow.run'))"))
+    check("mapping: keeps the disk open", done.stdout == "True\nTrue\nFalse\n", done.stdout + done.stderr)
+
+
 def main():
     common.require()
     for name in [name for name in os.environ if name.startswith("ADDCOW_") and "TEST" not in name]:
@@ -180,7 +197,7 @@ def main():
     where = tempfile.mkdtemp(prefix="addcow-watch-")
     try:
         os.chdir(where)
-        for part in (trace, stats, log, cache):
+        for part in (trace, stats, log, cache, mapping):
             part()
     finally:
         shutil.rmtree(where)
