@@ -199,6 +199,11 @@ def fio(t):
             on="half random" if engine == "psync" else "half")
         add("randread", engine, "--rw=randread --bs=4k --size=1m --loops=2", 0, on="half",
             writes=False)
+    # What is mapped is copied up whole, so the table does not say which sectors.
+    for thread in (0, 1):
+        add("randwrite", "mmap", verify + "--rw=randwrite --bs=4k --size=1m", thread, on="half random")
+    add("rw", "mmap", verify + "--rw=rw --bsrange=512-8k --size=512k --rwmixread=40", 1, on="half chain3")
+    add("randread", "mmap", "--rw=randread --bs=4k --size=1m --loops=2", 0, on="half", writes=False)
     asynchronous(t)
     add("direct", "psync", verify + "--direct=1 --rw=randrw --bs=4k --size=1m", 0, on="half random")
     add("direct-512", "psync", verify + "--direct=1 --rw=randwrite --bs=512 --size=256k", 1,
