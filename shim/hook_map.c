@@ -73,5 +73,14 @@ int hook_msync(void *addr, size_t len, int flags)
     return -1;
 }
 
+/* It shows other pages of the same file, which are not copied up; and is long out of use. */
+int hook_remap_file_pages(void *addr, size_t len, int prot, size_t page, int flags)
+{
+    if (!map_any() || !map_has_disk(addr, len))
+        return REAL(remap_file_pages)(addr, len, prot, page, flags);
+    errno = EINVAL;
+    return -1;
+}
+
 #define HOOK_map EXPORT
 #include "alias.h"

@@ -154,6 +154,7 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, int64_t off
 int hook_munmap(void *addr, size_t len);
 void *hook_mremap(void *addr, size_t len, size_t new_len, int flags, ...);
 int hook_msync(void *addr, size_t len, int flags);
+int hook_remap_file_pages(void *addr, size_t len, int prot, size_t page, int flags);
 
 int hook_aio_read(struct aiocb *cb);
 int hook_aio_write(struct aiocb *cb);

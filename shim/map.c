@@ -298,6 +298,17 @@ int map_sync(void *addr, size_t len, int flags)
     return r;
 }
 
+bool map_has_disk(const char *at, size_t len)
+{
+    bool found = false;
+
+    lock_maps();
+    for (const struct map *map = maps; map && !found; map = map->next)
+        found = map->at < at + len && map->at + map->len > at;
+    unlock_maps();
+    return found;
+}
+
 /* ---- mremap ---------------------------------------------------------------- */
 
 static bool makes_sense(char *at, size_t len, size_t new_len, int flags, char *new_at)

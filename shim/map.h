@@ -30,6 +30,9 @@ int map_unmap(void *addr, size_t len);
 int64_t map_remap(void *addr, size_t len, size_t new_len, int flags, void *new_addr);
 int map_sync(void *addr, size_t len, int flags);
 
+/* True if some disk is mapped in [at, at + len). */
+bool map_has_disk(const char *at, size_t len);
+
 /* Around a fork: in the parent before and after it, and in the child. */
 void map_before_fork(void);
 void map_after_fork_parent(void);

@@ -109,6 +109,14 @@ os.rename('{img}', 'other.add-cow')
 all_ways()
 os.rename('other.add-cow', '{img}')
 """, on="half random")
+    add("python/remap-file-pages", """
+import ctypes, mmap, os, zlib
+m = mmap.mmap(os.open('{img}', os.O_RDWR), 16384, offset=65536)
+c = ctypes.CDLL(None, use_errno=True)
+at = ctypes.addressof(ctypes.c_char.from_buffer(m))
+print(c.remap_file_pages(ctypes.c_void_p(at), 4096, 0, 2, 0), os.strerror(ctypes.get_errno()))
+print(zlib.crc32(m[:4096]))
+""", on="half", writes=True, xfail="other pages of a mapping may not be in the image: EINVAL")
     add("python/plug-in", """
 import ctypes, os
 lite = ctypes.CDLL('libsqlite3.so.0', mode=os.RTLD_NOW | 8)     # RTLD_DEEPBIND
