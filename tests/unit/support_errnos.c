@@ -1,7 +1,8 @@
 /*
  * Which errnos each system call of the engine's table can return, by its manual page and by what
  * filesystems are known to say. Left out is what would be a lie about the files of a test (ENOENT of
- * one that is there) and what only a bug of the engine could bring about (EBADF, EFAULT).
+ * one that is there, ENXIO where data follows) and what only a bug of the engine could bring about
+ * (EBADF, EFAULT).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,7 @@ const int *errnos_of(const struct sys_call *call)
                                          ETXTBSY, 0 },
         [SYS_FALLOCATE] = { ENOSPC, EIO, EDQUOT, EFBIG, EINTR, EOPNOTSUPP, ENOSYS, EPERM,
                                          ENODEV, ETXTBSY, 0 },
-        [SYS_LSEEK] = { EIO, EINVAL, ENXIO, EOVERFLOW, 0 },
+        [SYS_LSEEK] = { EIO, EINVAL, EOVERFLOW, 0 },
         [SYS_FSTAT] = { EIO, ENOMEM, EOVERFLOW, ESTALE, 0 },
         [SYS_STAT] = { EIO, EACCES, ELOOP, ENOMEM, ENAMETOOLONG, EOVERFLOW, ESTALE, 0 },
         [SYS_BIRTH] = { EIO, ENOMEM, EACCES, ENOSYS, EPERM, 0 },
