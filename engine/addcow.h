@@ -177,6 +177,13 @@ int acow_in_image(struct acow_disk *disk, uint64_t off, uint64_t len, int writin
 int acow_open_image(struct acow_disk *disk, int open_flags);
 
 /*
+ * The descriptor of the one file that all of [off, off + len) is in, where it is to be read
+ * with one pread, or -1: then, and where that one reads less, call acow_pread. Not to be kept:
+ * the next write may change it. Locks: none.
+ */
+int acow_read_fd(struct acow_disk *disk, int image_fd, size_t len, uint64_t off);
+
+/*
  * As pread(2) and preadv(2) on a flat file of acow_size bytes. One system call
  * for a range that is all image or all backing. Errors: -EIO, -EINVAL (as
  * the kernel's for iovcnt or O_DIRECT alignment), -ENOMEM, -EFAULT.

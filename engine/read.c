@@ -186,50 +186,54 @@ static enum bits_mix locate(const struct att *att, uint64_t size, uint64_t off, 
                     (off + *len - 1) / ACOW_SECTOR - off / ACOW_SECTOR + 1);
 }
 
-static ssize_t __attribute__((noinline))
-pread_slow(struct acow_disk *disk, int image_fd, void *buf, size_t len, uint64_t off)
+static inline int read_fd(struct acow_disk *disk, int image_fd, size_t len, uint64_t off,
+                          enum bits_mix mix)
 {
-    return acow_preadv(disk, image_fd, &(struct iovec){ buf, len }, 1, off);
-}
-
-static ssize_t __attribute__((noinline, hot))
-pread_backing(struct acow_disk *disk, int image_fd, void *buf, size_t len, uint64_t off)
-{
-    ssize_t n = disk->sys->pread(disk->backing_fd, buf, len, (int64_t)off);
-
+    if (mix == BITS_ALL) {
+        disk_count(disk, &disk->counters.reads_image, 1);
+        return image_fd >= 0 ? image_fd : disk->image_fd;
+    }
+    if (mix == BITS_MIXED || disk->backing || off + len > disk->backing_size)
+        return -1;
     disk_count(disk, &disk->counters.reads_backing, 1);
-    return n < 0 || (size_t)n == len ? n : pread_slow(disk, image_fd, buf, len, off);
+    return disk->backing_fd;
 }
 
-/*
- * The hottest function there is: what is not all in one file goes to another, so
- * that this one needs no stack. A request that is all image goes to the kernel as it
- * came, not clipped: it ends where the image does, and O_DIRECT wants its length even.
- */
-__attribute__((hot)) ssize_t acow_pread(struct acow_disk *disk, int image_fd, void *buf, size_t len,
-                                        uint64_t off)
+static int __attribute__((noinline))
+read_fd_long(struct acow_disk *disk, int image_fd, size_t len, uint64_t off)
 {
     const struct att *att = __atomic_load_n(&disk->att, __ATOMIC_ACQUIRE);
-    uint64_t size = disk_size(att);
-    size_t clipped = len;
 
-    if (__builtin_expect(disk_is_stale(att) || len - 1 >= size || off >= size, 0))
-        return pread_slow(disk, image_fd, buf, len, off);
-    if (clipped > size - off)
-        clipped = size - off;
-    switch (bits_mix(&att->bits, off / ACOW_SECTOR,
-                     (off + clipped - 1) / ACOW_SECTOR - off / ACOW_SECTOR + 1)) {
-    case BITS_ALL:
-        disk_count(disk, &disk->counters.reads_image, 1);
-        return disk->sys->pread(image_fd >= 0 ? image_fd : disk->image_fd, buf, len, (int64_t)off);
-    case BITS_NONE:
-        if (!disk->backing && off + clipped <= disk->backing_size)
-            return pread_backing(disk, image_fd, buf, clipped, off);
-        break;
-    case BITS_MIXED:
-        break;
+    return read_fd(disk, image_fd, len, off,
+                   bits_mix_long(&att->bits, off / ACOW_SECTOR,
+                                 (off + len - 1) / ACOW_SECTOR - off / ACOW_SECTOR + 1));
+}
+
+/* The hottest function there is: what would need a stack is called at its end. */
+__attribute__((hot)) int acow_read_fd(struct acow_disk *disk, int image_fd, size_t len, uint64_t off)
+{
+    const struct att *att = __atomic_load_n(&disk->att, __ATOMIC_ACQUIRE);
+    uint64_t size = disk_size(att), first = off / ACOW_SECTOR, count;
+
+    if (__builtin_expect(disk_is_stale(att) || len - 1 >= size || off > size - len, 0))
+        return -1;
+    count = (off + len - 1) / ACOW_SECTOR - first + 1;
+    if (first % 64 + count > 64)
+        return read_fd_long(disk, image_fd, len, off);
+    return read_fd(disk, image_fd, len, off, bits_mix(&att->bits, first, count));
+}
+
+ssize_t acow_pread(struct acow_disk *disk, int image_fd, void *buf, size_t len, uint64_t off)
+{
+    int fd = acow_read_fd(disk, image_fd, len, off);
+
+    if (fd >= 0) {
+        ssize_t n = disk->sys->pread(fd, buf, len, (int64_t)off);
+
+        if (n < 0 || (size_t)n == len)
+            return n;
     }
-    return pread_slow(disk, image_fd, buf, len, off);
+    return acow_preadv(disk, image_fd, &(struct iovec){ buf, len }, 1, off);
 }
 
 ssize_t acow_preadv(struct acow_disk *disk, int image_fd, const struct iovec *iov, int iovcnt,

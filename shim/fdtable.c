@@ -10,18 +10,17 @@
 #include "process.h"
 #include "real.h"
 
-struct ofd *fdtable_slots[FD_LIMIT];
 static int highest = -1;        /* no slot above it was ever used */
 
 struct ofd *fdtable_get_slow(int fd)
 {
     for (;;) {
-        struct ofd *ofd = __atomic_load_n(&fdtable_slots[fd], __ATOMIC_ACQUIRE);
+        struct ofd *ofd = __atomic_load_n(&hot.slots[fd], __ATOMIC_ACQUIRE);
 
         if (!ofd)
             return NULL;
         __atomic_fetch_add(&ofd->refs, 1, __ATOMIC_ACQ_REL);
-        if (__atomic_load_n(&fdtable_slots[fd], __ATOMIC_ACQUIRE) == ofd)
+        if (__atomic_load_n(&hot.slots[fd], __ATOMIC_ACQUIRE) == ofd)
             return ofd;
         ofd_unref(ofd);
     }
@@ -35,7 +34,7 @@ struct ofd *fdtable_swap(int fd, struct ofd *ofd)
            && !__atomic_compare_exchange_n(&highest, &was, fd, false, __ATOMIC_RELEASE,
                                            __ATOMIC_RELAXED))
         ;
-    return __atomic_exchange_n(&fdtable_slots[fd], ofd, __ATOMIC_ACQ_REL);
+    return __atomic_exchange_n(&hot.slots[fd], ofd, __ATOMIC_ACQ_REL);
 }
 
 void fdtable_set(int fd, struct ofd *ofd)
@@ -57,7 +56,7 @@ void fdtable_drop_stale(int fd)
 
 struct ofd *fdtable_take(int fd)
 {
-    return __atomic_exchange_n(&fdtable_slots[fd], NULL, __ATOMIC_ACQ_REL);
+    return __atomic_exchange_n(&hot.slots[fd], NULL, __ATOMIC_ACQ_REL);
 }
 
 int fdtable_next(int fd)

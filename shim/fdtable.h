@@ -4,16 +4,12 @@
 #ifndef SHIM_FDTABLE_H
 #define SHIM_FDTABLE_H
 
-#include <sys/single_threaded.h>
-
-#include "hidden.h"
+#include "hot.h"
 #include "ofd.h"
-
-extern struct ofd *fdtable_slots[FD_LIMIT];
 
 static inline bool fdtable_is_disk(int fd)
 {
-    return (unsigned)fd < FD_LIMIT && __atomic_load_n(&fdtable_slots[fd], __ATOMIC_RELAXED);
+    return (unsigned)fd < FD_LIMIT && __atomic_load_n(&hot.slots[fd], __ATOMIC_RELAXED);
 }
 
 struct ofd *fdtable_get_slow(int fd);
@@ -29,10 +25,10 @@ static inline struct ofd *fdtable_get(int fd)
 
     if ((unsigned)fd >= FD_LIMIT)
         return NULL;
-    ofd = __atomic_load_n(&fdtable_slots[fd], __ATOMIC_ACQUIRE);
+    ofd = __atomic_load_n(&hot.slots[fd], __ATOMIC_ACQUIRE);
     if (__builtin_expect(!ofd, 1))
         return NULL;
-    if (__libc_single_threaded) {
+    if (*hot.single_threaded) {
         ofd->refs++;
         return ofd;
     }
@@ -41,11 +37,21 @@ static inline struct ofd *fdtable_get(int fd)
 
 static inline void fdtable_put(struct ofd *ofd)
 {
-    if (__libc_single_threaded && ofd->refs > 1)
+    if (*hot.single_threaded && ofd->refs > 1)
         ofd->refs--;
     else
         ofd_unref(ofd);
 }
+
+/*
+ * To begin a hook with that is called often: what is no disk's goes on from here, before
+ * the compiler has a reason to save registers for the rest.
+ */
+#define PASS(symbol, fd, ...) \
+    do { \
+        if (__builtin_expect(!fdtable_is_disk(fd) && hot.real.symbol, 1)) \
+            return hot.real.symbol(fd, __VA_ARGS__); \
+    } while (0)
 
 /* Puts an ofd into the slot of a number that has just come into being. Takes over one reference. */
 void fdtable_set(int fd, struct ofd *ofd);

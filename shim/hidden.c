@@ -13,7 +13,6 @@
 
 #define ROOM 192
 
-unsigned char hidden_map[FD_LIMIT];
 static int highest = -1;        /* no number above it was ever hidden */
 
 static int lowest(void)
@@ -49,7 +48,7 @@ void hidden_mark(int fd)
 
     if (fd >= FD_LIMIT)
         return;
-    __atomic_store_n(&hidden_map[fd], 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&hot.hidden[fd], 1, __ATOMIC_RELAXED);
     while (fd > was
            && !__atomic_compare_exchange_n(&highest, &was, fd, false, __ATOMIC_RELEASE,
                                            __ATOMIC_RELAXED))
@@ -59,7 +58,7 @@ void hidden_mark(int fd)
 int hidden_close(int fd)
 {
     if (fd < FD_LIMIT)
-        __atomic_store_n(&hidden_map[fd], 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&hot.hidden[fd], 0, __ATOMIC_RELAXED);
     return REAL(close)(fd);
 }
 

@@ -8,14 +8,12 @@
 
 #include <stdbool.h>
 
-#define FD_LIMIT (1 << 20)      /* descriptors from here on are never ours */
-
-extern unsigned char hidden_map[FD_LIMIT];
+#include "hot.h"
 
 /* True for a number that is ours and not the program's. */
 static inline bool hidden_is(int fd)
 {
-    return (unsigned)fd < FD_LIMIT && __atomic_load_n(&hidden_map[fd], __ATOMIC_RELAXED);
+    return (unsigned)fd < FD_LIMIT && __atomic_load_n(&hot.hidden[fd], __ATOMIC_RELAXED);
 }
 
 /* Moves fd out of the program's way; returns the new number, or fd itself if there is no room.

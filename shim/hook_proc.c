@@ -60,7 +60,7 @@ void hook_exit(int status)
 
 void hook_quick_exit(int status)
 {
-    process_ending = true;
+    hot.ending = true;
     part();
     REAL(quick_exit)(status);
     __builtin_unreachable();

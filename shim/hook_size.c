@@ -8,13 +8,19 @@
 #include "path.h"
 #include "real.h"
 
-int64_t hook_lseek(int fd, int64_t off, int whence)
+static int64_t __attribute__((noinline)) lseek_disk(int fd, int64_t off, int whence)
 {
     struct ofd *ofd = fdtable_get(fd);
 
     if (!ofd)
         return REAL(lseek64)(fd, off, whence);
     return LEAVE(ofd, fd, ofd_lseek(ofd, off, whence), "lseek", "%lld, %d", (long long)off, whence);
+}
+
+int64_t hook_lseek(int fd, int64_t off, int whence)
+{
+    PASS(lseek64, fd, off, whence);
+    return lseek_disk(fd, off, whence);
 }
 
 int hook_ftruncate(int fd, int64_t size)

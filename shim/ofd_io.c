@@ -57,7 +57,7 @@ static void unlock_offset(struct ofd *ofd, bool locked)
 /* After the library's exit handler nobody comes to park the disk: each call does. */
 static void leave(struct acow_disk *disk)
 {
-    if (__builtin_expect(process_ending, 0))
+    if (__builtin_expect(hot.ending, 0))
         acow_park(disk);
 }
 
@@ -101,8 +101,7 @@ static inline int check_direct(struct ofd *ofd, const struct iovec *iov, int iov
     return __builtin_expect(ofd->flags & O_DIRECT, 0) ? check_direct_now(ofd, iov, iovcnt, off) : 0;
 }
 
-static ssize_t __attribute__((noinline))
-pread_checked(struct ofd *ofd, void *buf, size_t len, int64_t off)
+ssize_t ofd_pread(struct ofd *ofd, void *buf, size_t len, int64_t off)
 {
     struct acow_disk *disk;
     ssize_t n = ofd_disk(ofd, &disk);
@@ -121,14 +120,14 @@ pread_checked(struct ofd *ofd, void *buf, size_t len, int64_t off)
     return n;
 }
 
-__attribute__((hot)) ssize_t ofd_pread(struct ofd *ofd, void *buf, size_t len, int64_t off)
+__attribute__((hot)) int ofd_read_fd(struct ofd *ofd, size_t len, int64_t off)
 {
     struct acow_disk *disk = __atomic_load_n(&ofd->engine, __ATOMIC_ACQUIRE);
 
     if (__builtin_expect(!disk || !ofd_readable(ofd) || off < 0 || len > TRANSFER_MAX
-                         || ofd->flags & O_DIRECT || process_ending, 0))
-        return pread_checked(ofd, buf, len, off);
-    return acow_pread(disk, ofd->image_fd, buf, len, (uint64_t)off);
+                         || ofd->flags & O_DIRECT || hot.ending, 0))
+        return -1;
+    return acow_read_fd(disk, ofd->image_fd, len, (uint64_t)off);
 }
 
 ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t off)

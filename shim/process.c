@@ -23,13 +23,13 @@
 #include "aio.h"
 #include "disks.h"
 #include "fdtable.h"
+#include "hidden.h"
 #include "map.h"
 #include "real.h"
 #include "report.h"
 #include "stream.h"
 #include "trace.h"
 
-bool process_ending;
 __thread int process_busy;
 static pid_t self;
 static volatile char *not_forked;       /* wiped to 0 in the child of a fork */
@@ -123,7 +123,7 @@ static void __attribute__((destructor)) finish(void)
     int saved = errno;
 
     stream_flush();
-    process_ending = true;
+    hot.ending = true;
     aio_hold();
     disks_park();
     errno = saved;

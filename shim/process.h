@@ -6,9 +6,6 @@
 
 #include <stdbool.h>
 
-/* Set once the library's exit handler has run. */
-extern bool process_ending;
-
 /*
  * How many calls this thread has under way that may hold a lock. Above 0 in _exit or exec
  * means that a signal handler interrupted one: then the disks cannot be given up,

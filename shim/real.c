@@ -6,8 +6,9 @@
 #include "real.h"
 
 #include <dlfcn.h>
+#include <sys/single_threaded.h>
 
-struct real real_table;
+struct hot hot;
 
 static void *find(const char *symbol)
 {
@@ -20,7 +21,8 @@ void real_init(void)
 {
     int saved = errno;
 
-#define HOOK(family, symbol, body) real_table.symbol = (__typeof__(real_table.symbol))find(#symbol);
+    hot.single_threaded = &__libc_single_threaded;
+#define HOOK(family, symbol, body) hot.real.symbol = (__typeof__(hot.real.symbol))find(#symbol);
 #include "hooks.def"
 #undef HOOK
     errno = saved;

@@ -8,20 +8,12 @@
 #ifndef SHIM_REAL_H
 #define SHIM_REAL_H
 
-#include "hooks.h"
-
-struct real {
-#define HOOK(family, symbol, body) __typeof__(hook_##body) *symbol;
-#include "hooks.def"
-#undef HOOK
-};
-
-extern struct real real_table;
+#include "hot.h"
 
 void real_init(void);
 
 #define REAL(symbol) \
-    (__builtin_expect(real_table.symbol != NULL, 1) ? real_table.symbol \
-                                                    : (real_init(), real_table.symbol))
+    (__builtin_expect(hot.real.symbol != NULL, 1) ? hot.real.symbol \
+                                                  : (real_init(), hot.real.symbol))
 
 #endif

@@ -1,0 +1,35 @@
+/*
+ * What every hook reads, on as few pages as can be. Where the kernel isolates its page
+ * tables and the processor has no tags for them, each system call empties the TLB, and
+ * each further page that a hook touches costs some 6 ns, more than the hook's instructions,
+ * and more yet if it is far from the others. So what is large stands at the end.
+ */
+#ifndef SHIM_HOT_H
+#define SHIM_HOT_H
+
+#include <stdbool.h>
+
+#include "hooks.h"
+
+#define FD_LIMIT (1 << 20)      /* descriptors from here on are never ours */
+
+struct ofd;
+
+/* The functions behind the hooks: see real.h. */
+struct real {
+#define HOOK(family, symbol, body) __typeof__(hook_##body) *symbol;
+#include "hooks.def"
+#undef HOOK
+};
+
+struct hot {
+    struct real real;
+    const char *single_threaded;    /* &__libc_single_threaded; set before there is any ofd */
+    bool ending;                    /* the library's exit handler has run */
+    struct ofd *slots[FD_LIMIT];    /* by descriptor; see fdtable.h */
+    unsigned char hidden[FD_LIMIT]; /* see hidden.h */
+} __attribute__((aligned(4096)));
+
+extern struct hot hot;
+
+#endif
