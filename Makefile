@@ -192,7 +192,7 @@ check-full: all ## … programs on a full filesystem, and under a limit of file 
 check-unit: $(unit) ## … the engine's unit tests
 check-power: $(power) ## … every state a power cut could leave (STATES=1000000 SEED=1)
 check-fault: $(unit) ## … every system call, failing with every errno (a part of it is in check-unit)
-	ADDCOW_FAULTS=all $(unit) --filter 'fault*/*'
+	ADDCOW_FAULTS=all $(unit) --filter '@(*fault*|kill)/*'
 check-tool: check-tool-unit check-tool-cli ## … addcow-img
 check-tool-unit: $(tool_unit)
 check-tool-cli: all

@@ -61,6 +61,8 @@ uint64_t test_seed(uint64_t fallback);
 
 /* How often: `usual`, or ADDCOW_TEST_ROUNDS times that. */
 unsigned test_rounds(unsigned usual);
+/* ADDCOW_FAULTS=all: everything that could fail, not a choice of it. */
+bool test_all_faults(void);
 
 /* ---- files ------------------------------------------------------------- */
 

@@ -15,7 +15,7 @@ const int *errnos_of(const struct sys_call *call)
         EIO, EACCES, EPERM, EROFS, ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM, EINTR,
         ELOOP, ENXIO, EBUSY, ESTALE, 0,
     };
-    static const int lists[][16] = {
+    static const int lists[][ERRNOS_MAX] = {
         [SYS_OPEN] = { EIO, EACCES, EPERM, EROFS, EMFILE, ENFILE, ENOMEM, EINTR, ELOOP,
                                     ENXIO, ETXTBSY, EBUSY, EOVERFLOW, ESTALE, 0 },
         [SYS_CLOSE] = { EIO, EINTR, ENOSPC, EDQUOT, 0 },

@@ -108,6 +108,13 @@ unsigned test_rounds(unsigned usual)
     return usual * (text ? (unsigned)strtoul(text, NULL, 0) : 1);
 }
 
+bool test_all_faults(void)
+{
+    const char *wanted = getenv("ADDCOW_FAULTS");
+
+    return wanted && strcmp(wanted, "all") == 0;
+}
+
 struct blob file_get(const char *path)
 {
     int fd = open(path, O_RDONLY);

@@ -138,8 +138,7 @@ static void run_at(const struct scenario *scenario, enum fault_kind kind, unsign
 
 void sweep(const struct scenario *scenario, enum fault_kind kind)
 {
-    const char *wanted = getenv("ADDCOW_FAULTS");
-    bool all = wanted && strcmp(wanted, "all") == 0;
+    bool all = test_all_faults();
     bool cut = kind == FAULT_SHORT || kind == FAULT_SHORT_ONCE;
     unsigned runs = 0;
 
@@ -148,25 +147,17 @@ void sweep(const struct scenario *scenario, enum fault_kind kind)
     run(scenario, (struct fault){ .kind = kind, .error = -EIO, .nth = NEVER, .note = note });
     check(nplaces >= scenario->least, "%s: only %u calls", scenario->name, nplaces);
     for (unsigned at = 0; at < nplaces; at++) {
-        int seen = all ? 0 : seen_before(at), count = 0, only = -1;
+        int seen = all ? 0 : seen_before(at), errnos[ERRNOS_MAX], count = 0, tries;
 
         if ((cut && !is_transfer(places[at].op)) || seen == 2)
             continue;
-        while (places[at].errnos[count])
-            count++;
-        if (cut)
-            only = 0;
-        else if (!all && (seen == 1 || kind == FAULT_EVER))
-            only = (int)at % count;
-        for (int i = 0; i < count; i++) {
-            /* No signal interrupts every call for ever. */
-            if (kind == FAULT_EVER && places[at].errnos[i] == EINTR)
-                only += only == i;
-            else if (only < 0 || only == i) {
-                run_at(scenario, kind, at, places[at].errnos[i]);
-                runs++;
-            }
-        }
+        /* No signal interrupts every call for ever. */
+        for (const int *e = places[at].errnos; *e; e++)
+            if (kind != FAULT_EVER || *e != EINTR)
+                errnos[count++] = *e;
+        tries = cut ? 1 : all ? count : seen == 1 || kind == FAULT_EVER ? 1 : 2;
+        for (int i = 0; i < tries && i < count; i++, runs++)
+            run_at(scenario, kind, at, errnos[all ? i : (int)(at + i) % count]);
     }
     fprintf(stderr, "%s: %u calls, %u runs\n", scenario->name, nplaces, runs);
 }

@@ -4,8 +4,8 @@
  * nothing failing, which tells what calls there are.
  *
  * With ADDCOW_FAULTS=all that is each call there is. Else calls of one kind on one file in one
- * step count as one; what was met in an earlier step of the scenario is tried with one errno, in
- * turn, and so is everything "for ever".
+ * step count as one, and is tried with two of its errnos, in turn; what was met in an earlier step of
+ * the scenario with one, and so is everything "for ever".
  */
 #ifndef SWEEP_H
 #define SWEEP_H
@@ -32,6 +32,8 @@ const char *sweep_what(void);
 void sweep_step(const char *name);
 /* A step's result is one that what has failed can explain. Returns it. */
 ssize_t sweep_told(ssize_t result);
+
+#define ERRNOS_MAX 16
 
 /* The errnos, positive and ended by 0, that a call can return while what it works on is there. */
 const int *errnos_of(const struct sys_call *call);
