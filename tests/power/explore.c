@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "recover.h"
 #include "run.h"
@@ -190,6 +191,7 @@ static bool try_cut(int at)
     enum event_kind last = at ? log->events[at - 1].kind : EVENT_SYNC;
     bool newest;
 
+    alarm(EXPLORE_HANGS_AFTER);
     state_cut(&now.cut, log, at);
     oracle_cut(at);
     newest = last != EVENT_SYNC && last != EVENT_SYNC_FAILED && !oracle_new_claim(at);

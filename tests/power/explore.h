@@ -9,6 +9,9 @@
 #include "log.h"
 #include "script.h"
 
+/* Seconds for one moment of a script: for what never ends, not what is slow. */
+#define EXPLORE_HANGS_AFTER 120
+
 struct explore_totals {
     uint64_t scripts;
     uint64_t cuts, drawn_cuts;      /* moments; those with more choices than were tried */

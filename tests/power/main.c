@@ -20,8 +20,6 @@
 #include "scripts.h"
 #include "selftest.h"
 
-#define HANGS_AFTER 120         /* seconds for one script: for what never ends, not what is slow */
-
 static struct options {
     uint64_t states, seed;
     const char *script, *at, *kept;
@@ -81,7 +79,7 @@ static bool try_script(const struct script *script)
     char where[4096];
     bool ok;
 
-    alarm(HANGS_AFTER);
+    alarm(EXPLORE_HANGS_AFTER);
     ok = explore_script(&explore, script, where);
     alarm(0);
     if (!ok)
@@ -148,7 +146,7 @@ static void run_all(void)
 
     for (int i = 0; i < nselftests; i++) {
         snprintf(name, sizeof(name), "finds out: %s", selftests[i].name);
-        alarm(HANGS_AFTER);
+        alarm(EXPLORE_HANGS_AFTER);
         report(selftest_run(&selftests[i], &explore), name);
     }
     alarm(0);
