@@ -48,6 +48,9 @@
 #ifndef HOOK_libaio
 #define HOOK_libaio(symbol, body)
 #endif
+#ifndef HOOK_uring
+#define HOOK_uring(symbol, body)
+#endif
 #ifndef HOOK_dl
 #define HOOK_dl(symbol, body)
 #endif

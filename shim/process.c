@@ -26,6 +26,7 @@
 #include "map.h"
 #include "real.h"
 #include "report.h"
+#include "ring.h"
 #include "stream.h"
 #include "trace.h"
 
@@ -43,6 +44,7 @@ static void begin_child(void)
     ofd_after_fork();
     aio_after_fork();
     map_after_fork();
+    ring_after_fork();
     stream_after_fork();
 }
 

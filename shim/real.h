@@ -20,6 +20,9 @@ extern struct real real_table;
 
 void real_init(void);
 
+/* One of a library that may be loaded later than this one, and not for all to see; or NULL. */
+void *real_find_late(const char *library, const char *symbol);
+
 #define REAL(symbol) \
     (__builtin_expect(real_table.symbol != NULL, 1) ? real_table.symbol \
                                                     : (real_init(), real_table.symbol))
