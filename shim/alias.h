@@ -51,6 +51,9 @@
 #ifndef HOOK_uring
 #define HOOK_uring(symbol, body)
 #endif
+#ifndef HOOK_ring
+#define HOOK_ring(symbol, body)
+#endif
 #ifndef HOOK_dl
 #define HOOK_dl(symbol, body)
 #endif

@@ -23,7 +23,7 @@ void real_init(void)
     int saved = errno;
 
 #define HOOK(family, symbol, body) \
-    if (strcmp(#family, "uring") != 0) \
+    if (strncmp(#symbol, "io_uring_", 9) != 0) \
         real_table.symbol = (__typeof__(real_table.symbol))find(#symbol);
 #include "hooks.def"
 #undef HOOK

@@ -9,9 +9,9 @@
  *  ring_op.c       what becomes of one request; ring_rw.c: if it reads or writes
  *  ring_result.c   the request that has a given result
  *  ring_table.c    the rings of this process: their memory, and the disks among their fixed files
- *  hook_uring.c    liburing's functions, and the system calls by number
+ *  hook_uring.c    liburing's functions; hook_ring.c: the system calls themselves
  *
- * All but the last work on plain pointers to the queue, whoever made it.
+ * The ring_* files work on plain pointers to the queue, whoever made it.
  */
 #ifndef SHIM_RING_H
 #define SHIM_RING_H

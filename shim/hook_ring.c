@@ -171,3 +171,6 @@ int hook_ring_register(unsigned fd, unsigned op, const void *arg, unsigned count
     ring_unlock(ring);
     return r;
 }
+
+#define HOOK_ring EXPORT
+#include "alias.h"
