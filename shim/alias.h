@@ -60,6 +60,9 @@
 #ifndef HOOK_syscall
 #define HOOK_syscall(symbol, body)
 #endif
+#ifndef HOOK_signal
+#define HOOK_signal(symbol, body)
+#endif
 #ifndef HOOK_walk
 #define HOOK_walk(symbol, body)
 #endif

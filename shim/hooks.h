@@ -13,6 +13,7 @@
 #define SHIM_HOOKS_H
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <threads.h>
 #include <wchar.h>
 
 struct aiocb;
@@ -219,6 +221,16 @@ void *hook_dlopen(const char *file, int mode);
 void *hook_dlmopen(long space, const char *file, int mode);
 
 long hook_syscall(long number, ...);
+
+int hook_sigaction(int signal, const struct sigaction *new, struct sigaction *old);
+sighandler_t hook_signal(int signal, sighandler_t handler);
+sighandler_t hook_sysv_signal(int signal, sighandler_t handler);
+int hook_sigprocmask(int how, const sigset_t *set, sigset_t *old);
+int hook_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+int hook_sigsuspend(const sigset_t *set);
+int hook_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*begin)(void *),
+                        void *arg);
+int hook_thrd_create(thrd_t *thread, thrd_start_t begin, void *arg);
 
 void hook_exit(int status) __attribute__((noreturn));
 void hook_quick_exit(int status) __attribute__((noreturn));

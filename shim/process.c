@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "aio.h"
+#include "deep.h"
 #include "disks.h"
 #include "fdtable.h"
 #include "map.h"
@@ -46,6 +47,7 @@ static void begin_child(void)
     map_after_fork();
     ring_after_fork();
     stream_after_fork();
+    deep_arm();
 }
 
 static void before_fork(void)
@@ -117,6 +119,7 @@ static void __attribute__((constructor)) begin(void)
     adopt_all();
     for (int fd = 0; fd < 3; fd++)
         stream_follow(fd);
+    deep_init();
     errno = saved;
 }
 

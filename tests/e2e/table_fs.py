@@ -151,7 +151,8 @@ def qemu_io(t):
         "qemu-io -f raw -c length {img}; rm p", on="half", needs="qemu-io")
 
 
-ENGINES = ("posixaio", "libaio")
+# fio makes the system calls of io_uring by itself.
+ENGINES = ("posixaio", "libaio", "io_uring")
 FIO = ("fio --name=job --filename={img} --thread=%s --ioengine=%s --output-format=json "
        "--output=fio.json --randseed=7 --allow_file_create=0 --overwrite=1 --fallocate=none %s; "
        "s=$?; grep -E '\"(error|io_bytes|total_ios|short_ios|drop_ios)\"' fio.json; "
@@ -162,7 +163,8 @@ def asynchronous(t):
     """How many requests there are after a sync, or before the end of a run, depends on time."""
     def add(name, engine, options, thread=0, **facts):
         t.add("fio/%s%s-%s" % (engine, "-thread" if thread else "", name),
-              "(%s) >/dev/null; s=$?; rm -f *.state; exit $s" % (
+              "(%s%s) >/dev/null; s=$?; rm -f *.state; exit $s" % (
+                  "export ADDCOW_DEEP=1; " * (engine == "io_uring"),
                   FIO % (thread, engine, "--iodepth=16 " + options)),
               needs="fio", **{"content": "fio", "writes": True, **facts})
 

@@ -188,6 +188,7 @@ LIBURING = "cc /usr/include/liburing.h"
 URING = "basic* position* errors* links* skip* drain* reuse*"
 URING_MORE = "fixed* files* many* direct* sqpoll* polled* threads* fork*"
 URING_RAW = "basic* fixed*"
+DEEP = "basic* state signals sigsys waits stacks* threads* forks* executes"
 LATER = (
     ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
     ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
@@ -212,6 +213,9 @@ def c_programs(t):
     add("uring", URING, "half random chain3", needs=LIBURING)
     add("uring_more", URING_MORE, "half chain3", source="%s", needs=LIBURING)
     add("uring_raw", URING_RAW, "half random", source="%s")
+    for mode in DEEP.split():
+        t.add("deep/%s" % mode.rstrip("*"), "ADDCOW_DEEP=1 {bin}/deep_ops %s {img}" % mode.rstrip("*"),
+              on="half random", needs="cc", writes=mode.endswith("*"))
     add("map", MAP, "half random odd longer shorter chain3 alone")
     for mode in ("private", "readonly", "past_end"):
         t.add("map/%s-cut" % mode, "truncate -s 77777 {img}; {bin}/map_ops %s {img}" % mode,
