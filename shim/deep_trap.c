@@ -200,7 +200,8 @@ static long set_stack(ucontext_t *context, const long a[6])
     }
     if (a[1]) {
         *(stack_t *)a[1] = was;
-        ((stack_t *)a[1])->ss_flags |= inside ? SS_ONSTACK : 0;
+        /* One that was never set has no flags in the frame. */
+        ((stack_t *)a[1])->ss_flags |= was.ss_size == 0 ? SS_DISABLE : inside ? SS_ONSTACK : 0;
     }
     return 0;
 }

@@ -221,10 +221,12 @@ static void stacks(const char *path)
 {
     stack_t alternate = { .ss_sp = mmap(NULL, 32768, PROT_READ | PROT_WRITE,
                                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-                          .ss_size = 32768 };
+                          .ss_size = 32768 }, old;
 
     disk = open_it(path, O_RDWR);
     handle(SIGUSR1, SA_ONSTACK);
+    printf("sigaltstack %ld", CALL2(SYS_sigaltstack, NULL, &old));
+    printf(" %zu %d\n", old.ss_size, old.ss_flags);
     printf("sigaltstack %ld\n", CALL2(SYS_sigaltstack, &alternate, NULL));
     small_stack = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect(small_stack, 4096, PROT_NONE);
