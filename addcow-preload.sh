@@ -20,6 +20,7 @@ Runs PROGRAM so that it sees every file named X.add-cow as the flat disk it stan
 
   --trace[=FILE]   print the calls made on disks, to stderr or appended to FILE
   --stats[=FILE]   print a summary at the end, to stderr or appended to FILE
+  --deep           serve system calls, too, that PROGRAM makes without libc (some 2 us each)
   --log=FILE       append addcow's messages to FILE instead of stderr
   --cache=MODE     writeback (the default), writethrough or unsafe
   --help           show this
@@ -299,6 +300,7 @@ while [ $# -gt 0 ]; do
     --trace=*) ADDCOW_TRACE=$(absolute "${1#*=}" --trace) && export ADDCOW_TRACE || exit ;;
     --stats) ADDCOW_STATS=1 && export ADDCOW_STATS ;;
     --stats=*) ADDCOW_STATS=$(absolute "${1#*=}" --stats) && export ADDCOW_STATS || exit ;;
+    --deep) ADDCOW_DEEP=1 && export ADDCOW_DEEP ;;
     --log=*) ADDCOW_LOG=$(absolute "${1#*=}" --log) && export ADDCOW_LOG || exit ;;
     --cache=writeback | --cache=writethrough | --cache=unsafe)
         ADDCOW_CACHE=${1#*=} && export ADDCOW_CACHE ;;

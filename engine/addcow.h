@@ -164,6 +164,13 @@ int acow_count_allocated(struct acow_disk *disk, uint64_t *allocated, uint64_t *
  */
 int acow_in_image(struct acow_disk *disk, uint64_t off, uint64_t len, int writing);
 
+/*
+ * The engine's own descriptor, valid until acow_close, of the flat file below the image that has all
+ * of [off, off + len) at the same offset, none of it being in the image; -1 if it is not so, and for
+ * len 0. It is right for as long as nobody writes there. Locks: none.
+ */
+int acow_below_fd(struct acow_disk *disk, uint64_t off, uint64_t len);
+
 /* ---- read and write ---------------------------------------------------- */
 
 /*
@@ -219,6 +226,13 @@ ssize_t acow_append(struct acow_disk *disk, int image_fd,
  * On a disk opened read-only: fdatasync of the image alone. Locks: flush.
  */
 int acow_flush(struct acow_disk *disk);
+
+/*
+ * For who is about to sync the image file by a request of its own: does what else acow_flush does.
+ * 1: an fdatasync of the image that begins later, and succeeds, is then as good as acow_flush; 0: not
+ * even that is wanted (ACOW_UNSAFE). Errors and locks: acow_flush's.
+ */
+int acow_flush_ahead(struct acow_disk *disk);
 
 /*
  * For who is about to map the image file: from now on, and for as long as anybody has the disk

@@ -178,3 +178,23 @@ int acow_in_image(struct acow_disk *disk, uint64_t off, uint64_t len, int writin
     return bits_all_set(&att->bits, off / ACOW_SECTOR,
                         (off + len - 1) / ACOW_SECTOR - off / ACOW_SECTOR + 1);
 }
+
+int acow_below_fd(struct acow_disk *disk, uint64_t off, uint64_t len)
+{
+    uint64_t size, first = off / ACOW_SECTOR, count;
+    struct att *att;
+    bool set;
+
+    if (disk_enter(disk, &att, &size) < 0 || len == 0 || off >= size || len > size - off)
+        return -1;
+    count = (off + len - 1) / ACOW_SECTOR - first + 1;
+    if (bits_run(&att->bits, first, count, &set) < count || set)
+        return -1;
+    if (off >= disk->backing_size || len > disk->backing_size - off)
+        return -1;
+    if (!disk->backing)
+        return disk->backing_fd;
+    if (acow_in_image(disk->backing, off, len, false))
+        return disk->backing->image_fd;
+    return acow_below_fd(disk->backing, off, len);
+}

@@ -294,3 +294,21 @@ int acow_flush(struct acow_disk *disk)
     r = disk_enter(disk, &att, &size);
     return r < 0 ? r : flush_disk(disk, att);
 }
+
+int acow_flush_ahead(struct acow_disk *disk)
+{
+    struct att *att;
+    uint64_t size;
+    int r;
+
+    if (disk->flags & ACOW_UNSAFE)
+        return 0;
+    r = disk_enter(disk, &att, &size);
+    if (r < 0)
+        return r;
+    if (__atomic_load_n(&att->region->poison, __ATOMIC_ACQUIRE))
+        return -EIO;
+    if (disk->writable && flush_pending(att))
+        r = flush_disk(disk, att);
+    return r < 0 ? r : 1;
+}

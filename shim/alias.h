@@ -48,11 +48,20 @@
 #ifndef HOOK_libaio
 #define HOOK_libaio(symbol, body)
 #endif
+#ifndef HOOK_uring
+#define HOOK_uring(symbol, body)
+#endif
+#ifndef HOOK_ring
+#define HOOK_ring(symbol, body)
+#endif
 #ifndef HOOK_dl
 #define HOOK_dl(symbol, body)
 #endif
 #ifndef HOOK_syscall
 #define HOOK_syscall(symbol, body)
+#endif
+#ifndef HOOK_signal
+#define HOOK_signal(symbol, body)
 #endif
 #ifndef HOOK_walk
 #define HOOK_walk(symbol, body)

@@ -17,6 +17,7 @@
 #include "real.h"
 #include "record.h"
 #include "report.h"
+#include "ring.h"
 #include "stream.h"
 
 /* A number that is ours looks unused to the program. */
@@ -71,6 +72,7 @@ int hook_close(int fd)
         return close_disk(fd);
     if (__builtin_expect(hidden_is(fd), 0))
         return bad_fd();
+    ring_closed((unsigned)fd, (unsigned)fd);
     return REAL(close)(fd);
 }
 
@@ -261,6 +263,7 @@ int hook_close_range(unsigned from, unsigned to, int flags)
         for (int fd = fdtable_next((int)from); fd < FD_LIMIT && (unsigned)fd <= to;
              fd = fdtable_next(fd + 1))
             close_disk(fd);
+        ring_closed(from, to);
     }
     return close_around_hidden(from, to, flags);
 }

@@ -5,6 +5,7 @@
 #include "leave.h"
 #include "map.h"
 #include "real.h"
+#include "ring.h"
 
 /* What a function that returns an address says. */
 static void *address(int64_t r)
@@ -22,8 +23,14 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, int64_t off
 
     if (!ofd && flags & MAP_FIXED && map_any())
         return address(map_over(addr, len, prot, flags, fd, off));
-    if (!ofd)
-        return REAL(mmap64)(addr, len, prot, flags, fd, off);
+    if (!ofd) {
+        void *got = REAL(mmap64)(addr, len, prot, flags, fd, off);
+
+        if (__builtin_expect(__atomic_load_n(&ring_unmapped, __ATOMIC_RELAXED) > 0, 0)
+            && got != MAP_FAILED && !(flags & MAP_ANONYMOUS))
+            ring_mapped(fd, got, off);
+        return got;
+    }
     if (ofd_readable(ofd))
         r = map_new(ofd, addr, len, prot, flags, off);
     else    /* As on a file that is not open for reading: the placeholder is neither. */

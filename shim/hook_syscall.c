@@ -121,6 +121,14 @@ long hook_syscall(long number, ...)
     case SYS_execveat:
         return hook_execveat(FD, AT_PATH, (char *const *)a[2], (char *const *)a[3], (int)a[4]);
     case SYS_io_submit: return by_value(-hook_io_submit((void *)a[0], a[1], (struct iocb **)a[2]));
+    case SYS_io_uring_setup:
+        return by_value(-hook_ring_setup((unsigned)a[0], (struct io_uring_params *)a[1]));
+    case SYS_io_uring_enter:
+        return by_value(-hook_ring_enter2((unsigned)a[0], (unsigned)a[1], (unsigned)a[2],
+                                          (unsigned)a[3], (void *)a[4], (size_t)a[5]));
+    case SYS_io_uring_register:
+        return by_value(-hook_ring_register((unsigned)a[0], (unsigned)a[1], (const void *)a[2],
+                                            (unsigned)a[3]));
     case SYS_fchownat: return hook_fchownat(FD, AT_PATH, (uid_t)a[2], (gid_t)a[3], (int)a[4]);
     case SYS_sync: return hook_sync(), 0;
     case SYS_exit_group: hook_exit((int)a[0]);

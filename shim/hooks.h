@@ -13,6 +13,7 @@
 #define SHIM_HOOKS_H
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <threads.h>
 #include <wchar.h>
 
 struct aiocb;
@@ -166,6 +168,43 @@ int hook_lio_listio(int mode, struct aiocb *const list[], int count, struct sige
 struct iocb;
 int hook_io_submit(void *context, long count, struct iocb **list);
 
+struct io_uring;
+struct io_uring_cqe;
+struct io_uring_params;
+struct io_uring_sync_cancel_reg;
+struct __kernel_timespec;
+int hook_ring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags);
+int hook_ring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *p);
+int hook_ring_queue_init_mem(unsigned entries, struct io_uring *ring, struct io_uring_params *p,
+                             void *memory, size_t size);
+int hook_ring_queue_mmap(int fd, struct io_uring_params *p, struct io_uring *ring);
+void hook_ring_queue_exit(struct io_uring *ring);
+int hook_ring_close_ring_fd(struct io_uring *ring);
+int hook_ring_submit(struct io_uring *ring);
+int hook_ring_submit_and_wait(struct io_uring *ring, unsigned count);
+int hook_ring_submit_and_get_events(struct io_uring *ring);
+int hook_ring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe, unsigned count,
+                                      struct __kernel_timespec *timeout, void *mask);
+int hook_ring_submit_and_wait_min_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
+                                          unsigned count, struct __kernel_timespec *timeout,
+                                          unsigned min, void *mask);
+int hook_ring_submit_and_wait_reg(struct io_uring *ring, struct io_uring_cqe **cqe, unsigned count,
+                                  int index);
+int hook_ring_register_files(struct io_uring *ring, const int *files, unsigned count);
+int hook_ring_register_files_tags(struct io_uring *ring, const int *files, const uint64_t *tags,
+                                  unsigned count);
+int hook_ring_register_files_update(struct io_uring *ring, unsigned from, const int *files,
+                                    unsigned count);
+int hook_ring_register_files_update_tag(struct io_uring *ring, unsigned from, const int *files,
+                                        const uint64_t *tags, unsigned count);
+int hook_ring_unregister_files(struct io_uring *ring);
+int hook_ring_register_sync_cancel(struct io_uring *ring, struct io_uring_sync_cancel_reg *reg);
+int hook_ring_setup(unsigned entries, struct io_uring_params *p);
+int hook_ring_enter(unsigned fd, unsigned count, unsigned wait, unsigned flags, void *mask);
+int hook_ring_enter2(unsigned fd, unsigned count, unsigned wait, unsigned flags, void *arg,
+                     size_t size);
+int hook_ring_register(unsigned fd, unsigned op, const void *arg, unsigned count);
+
 struct FTW;
 struct _ftsent;
 typedef int hook_ftw_visit(const char *path, const struct stat *st, int type);
@@ -182,6 +221,16 @@ void *hook_dlopen(const char *file, int mode);
 void *hook_dlmopen(long space, const char *file, int mode);
 
 long hook_syscall(long number, ...);
+
+int hook_sigaction(int signal, const struct sigaction *new, struct sigaction *old);
+sighandler_t hook_signal(int signal, sighandler_t handler);
+sighandler_t hook_sysv_signal(int signal, sighandler_t handler);
+int hook_sigprocmask(int how, const sigset_t *set, sigset_t *old);
+int hook_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+int hook_sigsuspend(const sigset_t *set);
+int hook_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*begin)(void *),
+                        void *arg);
+int hook_thrd_create(thrd_t *thread, thrd_start_t begin, void *arg);
 
 void hook_exit(int status) __attribute__((noreturn));
 void hook_quick_exit(int status) __attribute__((noreturn));

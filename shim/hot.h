@@ -8,6 +8,7 @@
 #define SHIM_HOT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "hooks.h"
 
@@ -31,5 +32,8 @@ struct hot {
 } __attribute__((aligned(4096)));
 
 extern struct hot hot;
+
+/* The descriptors that programs mostly have, on the same page. */
+_Static_assert(offsetof(struct hot, slots[64]) <= 4096, "the table of functions leaves no room");
 
 #endif

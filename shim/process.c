@@ -21,12 +21,14 @@
 #include <unistd.h>
 
 #include "aio.h"
+#include "deep.h"
 #include "disks.h"
 #include "fdtable.h"
 #include "hidden.h"
 #include "map.h"
 #include "real.h"
 #include "report.h"
+#include "ring.h"
 #include "stream.h"
 #include "trace.h"
 
@@ -43,7 +45,9 @@ static void begin_child(void)
     ofd_after_fork();
     aio_after_fork();
     map_after_fork();
+    ring_after_fork();
     stream_after_fork();
+    deep_arm();
 }
 
 static void before_fork(void)
@@ -115,6 +119,7 @@ static void __attribute__((constructor)) begin(void)
     adopt_all();
     for (int fd = 0; fd < 3; fd++)
         stream_follow(fd);
+    deep_init();
     errno = saved;
 }
 

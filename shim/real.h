@@ -12,6 +12,9 @@
 
 void real_init(void);
 
+/* One of a library that may be loaded later than this one, and not for all to see; or NULL. */
+void *real_find_late(const char *library, const char *symbol);
+
 #define REAL(symbol) \
     (__builtin_expect(hot.real.symbol != NULL, 1) ? hot.real.symbol \
                                                   : (real_init(), hot.real.symbol))

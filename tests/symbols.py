@@ -35,6 +35,9 @@ import probes
 HOOKS = os.path.join(common.TESTED, "shim", "hooks.def")
 UNHOOKED = os.path.join(TESTS, "unhooked.txt")
 LIBRARIES = ("libc.so.6", "libaio.so.1", "liburing.so.2")
+# Of a liburing later than Debian 12's: hooked for programs that have it.
+LATER = {"io_uring_close_ring_fd", "io_uring_queue_init_mem", "io_uring_submit_and_wait_min_timeout",
+         "io_uring_submit_and_wait_reg"}
 STALE = "covers nothing"
 TRIED = ("fails", "same", "lost")
 
@@ -101,7 +104,7 @@ def check_exports(surface, hooked, exported):
             problem = "is exported, but does not stand in hooks.def"
         elif hooked.count(name) > 1:
             problem = "stands in hooks.def twice"
-        elif name not in surface.functions and not absent(surface, name):
+        elif name not in surface.functions and name not in LATER and not absent(surface, name):
             problem = "is hooked, but no library has it"
         yield name, problem
 
@@ -195,12 +198,14 @@ def check_rows(surface, hooked, listed):
 def check_sight(surface, hooked):
     """
     What is hooked takes files, so the prototypes must say so of nearly all: the rest
-    are the ends of a process, and stdio on standard streams.
+    are the ends of a process, signals and threads, and stdio on standard streams. Those of liburing take a ring, where
+    the files stand in a queue.
     """
     declared = [name for name in hooked
-                if name in surface.functions and surface.parameters(name) is not None]
+                if name in surface.functions and surface.parameters(name) is not None
+                and not name.startswith("io_uring_")]
     blind = [name for name in declared if not libc.reaches(surface.parameters(name))]
-    good = len(declared) > 150 and len(blind) < len(declared) * 0.15
+    good = len(declared) > 150 and len(blind) < len(declared) * 0.2
     yield "headers", None if good else "of %d hooked functions that they declare, these seem to " \
         "take no file: %s" % (len(declared), " ".join(blind))
 

@@ -35,7 +35,9 @@ MASKS = {
 }
 SHAPE_NEEDS = {"ext4": ("mkfs.ext4",), "db": ("sqlite3",)}
 C_PROGRAMS = ("stdio_ops", "std_ops", "fd_ops", "proc_ops", "thread_ops", "map_ops", "aio_ops",
-              "libaio_ops")
+              "libaio_ops", "uring_ops", "uring_more", "uring_raw", "deep_ops")
+# What is linked to the ones that need more than libc.
+C_LIBRARIES = {"uring_ops": ["-luring"], "uring_more": ["-luring"]}
 ALL = "random odd longer shorter half chain3 alone"
 
 

@@ -76,13 +76,14 @@ def qemu_img(t):
         touch=[(512 + i * 1536, 512) for i in range(100)])
     add("bench-write-none", "qemu-img bench -t none -f raw -w --pattern=8 -c 50 -d 8 -s 4k {img}",
         on="random half", mask="seconds", touch=[(0, 204800)])
-    for aio in ("native",):
-        for cache in ("none", "directsync"):
-            bench = "qemu-img bench -q -f raw -t %s -i %s -c 120 -d 16 -s 4k " % (cache, aio)
-            add("bench-read-%s-%s" % (aio, cache), bench + "{img}", on="half", mask="seconds")
-            add("bench-write-%s-%s" % (aio, cache), bench + "-w --pattern=5 -S 8k {img}",
-                on="random half", mask="seconds",
-                touch=[(i * 8192, 4096) for i in range(120)])
+    # Linux AIO is for O_DIRECT alone.
+    for aio, cache in (("native", "none"), ("native", "directsync"), ("io_uring", "none"),
+                       ("io_uring", "writeback"), ("io_uring", "directsync"), ("threads", "none"),
+                       ("threads", "writeback")):
+        bench = "qemu-img bench -q -f raw -t %s -i %s -c 120 -d 16 -s 4k " % (cache, aio)
+        add("bench-read-%s-%s" % (aio, cache), bench + "{img}", on="half", mask="seconds")
+        add("bench-write-%s-%s" % (aio, cache), bench + "-w --pattern=5 -S 8k {img}",
+            on="random half", mask="seconds", touch=[(i * 8192, 4096) for i in range(120)])
     add("rebase", "qemu-img create -q -f qcow2 -b {img} -F raw q; qemu-io -f qcow2 -c 'write -P "
         "9 64k 64k' -c 'read -P 9 64k 64k' -c 'read 0 64k' q; qemu-img commit -q -f qcow2 q; rm "
         "q", on="random half", mask="qemu-io", touch=[(65536, 65536)])
@@ -99,7 +100,8 @@ def qemu_io(t):
         t.add("qemu-io/" + name, cmd, **facts)
 
     modes = (("writeback", "-t writeback"), ("none", "-t none"), ("directsync", "-t directsync"),
-             ("unsafe", "-t unsafe"), ("threads", "-i threads"))
+             ("unsafe", "-t unsafe"), ("threads", "-i threads"), ("uring", "-i io_uring"),
+             ("uring-none", "-i io_uring -t none"))
     aio = "; ".join(["aio_write -P %d %d 8k" % (i + 1, i * 20480) for i in range(10)] +
                     ["aio_flush"] +
                     ["aio_read -P %d %d 8k" % (i + 1, i * 20480) for i in range(10)] +
@@ -149,7 +151,8 @@ def qemu_io(t):
         "qemu-io -f raw -c length {img}; rm p", on="half", needs="qemu-io")
 
 
-ENGINES = ("posixaio", "libaio")
+# fio makes the system calls of io_uring by itself.
+ENGINES = ("posixaio", "libaio", "io_uring")
 FIO = ("fio --name=job --filename={img} --thread=%s --ioengine=%s --output-format=json "
        "--output=fio.json --randseed=7 --allow_file_create=0 --overwrite=1 --fallocate=none %s; "
        "s=$?; grep -E '\"(error|io_bytes|total_ios|short_ios|drop_ios)\"' fio.json; "
@@ -160,7 +163,8 @@ def asynchronous(t):
     """How many requests there are after a sync, or before the end of a run, depends on time."""
     def add(name, engine, options, thread=0, **facts):
         t.add("fio/%s%s-%s" % (engine, "-thread" if thread else "", name),
-              "(%s) >/dev/null; s=$?; rm -f *.state; exit $s" % (
+              "(%s%s) >/dev/null; s=$?; rm -f *.state; exit $s" % (
+                  "export ADDCOW_DEEP=1; " * (engine == "io_uring"),
                   FIO % (thread, engine, "--iodepth=16 " + options)),
               needs="fio", **{"content": "fio", "writes": True, **facts})
 

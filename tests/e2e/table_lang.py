@@ -185,6 +185,11 @@ PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
+LIBURING = "cc /usr/include/liburing.h"
+URING = "basic* position* errors* links* skip* drain* reuse*"
+URING_MORE = "fixed* files* many* direct* sqpoll* polled* threads* fork*"
+URING_RAW = "basic* fixed*"
+DEEP = "basic* state signals sigsys waits stacks* threads* forks* executes"
 LATER = (
     ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
     ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
@@ -193,11 +198,12 @@ LATER = (
 
 
 def c_programs(t):
-    def add(program, modes, on, redirect="{img}"):
+    def add(program, modes, on, redirect="{img}", source="%s_ops", needs="cc"):
         for mode in modes.split():
             name = mode.rstrip("*")
-            t.add("%s/%s" % (program, name), "{bin}/%s_ops %s %s" % (program, name, redirect),
-                  on=on, needs="cc", writes=mode.endswith("*"))
+            command = " ".join(("{bin}/" + source % program, name, redirect))
+            t.add("%s/%s" % (program, name), command, on=on, needs=needs,
+                  writes=mode.endswith("*"))
 
     add("stdio", STDIO, "half text")
     add("fd", FD, "half random")
@@ -205,6 +211,12 @@ def c_programs(t):
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")
+    add("uring", URING, "half random chain3", needs=LIBURING)
+    add("uring_more", URING_MORE, "half chain3", source="%s", needs=LIBURING)
+    add("uring_raw", URING_RAW, "half random", source="%s")
+    for mode in DEEP.split():
+        t.add("deep/%s" % mode.rstrip("*"), "ADDCOW_DEEP=1 {bin}/deep_ops %s {img}" % mode.rstrip("*"),
+              on="half random", needs="cc", writes=mode.endswith("*"))
     add("map", MAP, "half random odd longer shorter chain3 alone")
     for mode in ("private", "readonly", "past_end"):
         t.add("map/%s-cut" % mode, "truncate -s 77777 {img}; {bin}/map_ops %s {img}" % mode,

@@ -329,6 +329,7 @@ typedef int (*init_fn)(unsigned, void *, unsigned);
 typedef struct io_uring_sqe *(*sqe_fn)(void *);
 typedef int (*cqe_fn)(void *, struct io_uring_cqe **, unsigned, unsigned, void *);
 typedef int (*files_fn)(void *, const int *, unsigned);
+typedef void (*end_fn)(void *);
 
 #define URING(type, symbol) ((type)from("liburing.so.2", symbol))
 
@@ -356,11 +357,18 @@ static long by_ring(int opcode, int fixed)
         sqe->addr = (uintptr_t)buf, sqe->len = 100;
     URING(ring_fn, "io_uring_submit")(ring);
     r = URING(cqe_fn, "__io_uring_get_cqe")(ring, &cqe, 0, 1, NULL);
-    return negative(r < 0 ? r : cqe->res);
+    r = r < 0 ? r : cqe->res;
+    URING(end_fn, "io_uring_queue_exit")(ring);
+    return negative(r);
 }
 
 CALL(io_uring_submit, "read", by_ring(IORING_OP_READ, 0))
 CALL(io_uring_submit, "write", by_ring(IORING_OP_WRITE, 0))
+CALL(io_uring_submit, "fsync", by_ring(IORING_OP_FSYNC, 0))
+CALL(io_uring_submit, "open", ({
+    long got = by_ring(IORING_OP_OPENAT, 0);
+
+    got < 0 ? got : read((int)got, buf, 100); }))
 CALL(io_uring_register_files, "read", by_ring(IORING_OP_READ, 1))
 CALL(io_uring_register_files, "write", by_ring(IORING_OP_WRITE, 1))
 CALL(io_uring_register_eventfd, "", ({

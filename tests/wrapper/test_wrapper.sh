@@ -74,8 +74,8 @@ static const char *of(const char *name)
 }
 __attribute__((constructor)) static void loaded(void)
 {
-    fprintf(stderr, "preloaded cache=%s trace=%s stats=%s log=%s\n", of("ADDCOW_CACHE"),
-            of("ADDCOW_TRACE"), of("ADDCOW_STATS"), of("ADDCOW_LOG"));
+    fprintf(stderr, "preloaded cache=%s trace=%s stats=%s log=%s deep=%s\n", of("ADDCOW_CACHE"),
+            of("ADDCOW_TRACE"), of("ADDCOW_STATS"), of("ADDCOW_LOG"), of("ADDCOW_DEEP"));
 }
 C
 cat >show.c <<'C'
@@ -119,7 +119,7 @@ settings() {
     local what=$1 expected=$2
     shift 2
     "$@" ./show >out 2>err
-    grep -qxF "preloaded $expected" err && pass || fail "$what: expected $expected"
+    grep -qxF "preloaded $expected${deep- deep=-}" err && pass || fail "$what: expected $expected"
 }
 settings 'no options' 'cache=- trace=- stats=- log=-' "$W"
 settings 'trace and stats to stderr' 'cache=- trace=1 stats=1 log=-' "$W" --trace --stats
@@ -129,6 +129,7 @@ settings 'absolute names stay' 'cache=- trace=/t stats=/s log=/l' "$W" --trace=/
 for mode in writeback writethrough unsafe; do
     settings "cache mode $mode" "cache=$mode trace=- stats=- log=-" "$W" --cache=$mode
 done
+deep=' deep=1' settings 'without libc, too' 'cache=- trace=- stats=- log=-' "$W" --deep
 settings 'the environment is kept' 'cache=unsafe trace=- stats=- log=/x' \
     env ADDCOW_CACHE=unsafe ADDCOW_LOG=/x "$W"
 
