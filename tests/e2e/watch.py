@@ -179,6 +179,9 @@ def uring():
             ("a grown disk that waits",
              "uring((WRITE, os.open('d.add-cow', os.O_RDWR), b'x', 1 << 30, DRAIN, 0))", "[-9]",
              "io_uring/read or write that has to wait"),
+            ("a write that waits, and must be durable, as it is through all caches",
+             "uring((WRITE, os.open('d.add-cow', os.O_RDWR), b'x', 0, DRAIN, 0))", "[-9]",
+             "io_uring/read or write that has to wait"),
             ("a buffer of the kernel's choice",
              "(os.pwrite(os.open('d.add-cow', os.O_RDWR), b'x', 600), uring((READ, "
              "os.open('d.add-cow', os.O_RDONLY), bytes(100), 1000, 32, 0)))[1]", "[-9]",
@@ -195,7 +198,8 @@ def uring():
              "struct.pack('<II', 0, 0) + struct.pack('<I', 2), 120)), ctypes.get_errno())[1:]",
              "(-1, 1)", "io_uring_setup with IORING_SETUP_SQPOLL")):
         fresh()
-        done = run([], python(URING + "print(%s)" % code))
+        done = run(["--cache=writethrough"] if "through" in name else [],
+                   python(URING + "print(%s)" % code))
         check("uring: " + name, done.stdout == expect + "\n", done.stdout + done.stderr)
         check("uring: %s is said" % name, said is None or done.stderr.count(said) == 1, done.stderr)
 
