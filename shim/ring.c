@@ -57,6 +57,7 @@ static void change_back(struct ring_change *change)
 void ring_after(struct ring *ring, const struct ring_queue *queue)
 {
     unsigned kept = 0;
+    int saved = errno;
 
     for (unsigned i = 0; i < ring->nchanges; i++) {
         struct ring_change *change = &ring->changes[i];
@@ -70,6 +71,7 @@ void ring_after(struct ring *ring, const struct ring_queue *queue)
             fdtable_put(change->held);
     }
     ring->nchanges = kept;
+    errno = saved;
 }
 
 /* There is room for one more: see ring_before. */
@@ -220,6 +222,8 @@ static bool idle(const struct ring *ring, const struct ring_queue *queue, unsign
 
 int ring_before(struct ring *ring, const struct ring_queue *queue, unsigned from, unsigned to)
 {
+    int saved = errno;
+
     ring_after(ring, queue);
     if (ring->draining && idle(ring, queue, from))
         ring->draining = false;
@@ -233,5 +237,6 @@ int ring_before(struct ring *ring, const struct ring_queue *queue, unsigned from
         walk_chain(ring, queue, from, end);
         from = end;
     }
+    errno = saved;
     return 0;
 }

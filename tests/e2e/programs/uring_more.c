@@ -198,13 +198,13 @@ static void do_polled(const char *path)
         io_uring_submit(&ring);
         io_uring_wait_cqe(&ring, &cqe);
         if (i % 3 == 1 || (cqe->res != 1024 && cqe->res != -EOPNOTSUPP))
-            said("polled", cqe->res);
+            printf("polled: %d\n", cqe->res);
         io_uring_cqe_seen(&ring, cqe);
     }
     PREP(0, fsync, fd, 0);
     said("fsync", io_uring_submit(&ring));
     io_uring_wait_cqe(&ring, &cqe);
-    said("fsync", cqe->res);
+    printf("fsync: %d\n", cqe->res);
 }
 
 /* Rings of other forms, and ones that the kernel knows by another number. */
