@@ -36,9 +36,13 @@ _Static_assert(sizeof(void *) != 8 || (offsetof(struct io_uring, flags) == 192
 /* Setup flags up to Linux 6.18's; with others a queue may have another form. */
 #define KNOWN_FLAGS ((1u << 19) - 1)
 
-#define LATE(symbol) \
-    (hot.real.symbol ? hot.real.symbol \
-     : (hot.real.symbol = (__typeof__(hot.real.symbol))real_find_late("liburing.so.2", #symbol)))
+#define LATE(symbol) ({ \
+    __typeof__(hot.real.symbol) late_ = __atomic_load_n(&hot.real.symbol, __ATOMIC_RELAXED); \
+    if (!late_) { \
+        late_ = (__typeof__(late_))real_find_late("liburing.so.2", #symbol); \
+        __atomic_store_n(&hot.real.symbol, late_, __ATOMIC_RELAXED); \
+    } \
+    late_; })
 
 #define CALL(symbol, ...) ({ __typeof__(hot.real.symbol) call_ = LATE(symbol); \
                              call_ ? call_(__VA_ARGS__) : -ENOSYS; })
@@ -130,7 +134,7 @@ int hook_ring_close_ring_fd(struct io_uring *ring)
 
     if (known) {
         if (r >= 0)
-            known->fd = -1;
+            __atomic_store_n(&known->fd, -1, __ATOMIC_RELAXED);
         ring_unlock(known);
     }
     return r;

@@ -57,6 +57,7 @@ static void change_back(struct ring_change *change)
 void ring_after(struct ring *ring, const struct ring_queue *queue)
 {
     unsigned kept = 0;
+    int saved = errno;
 
     for (unsigned i = 0; i < ring->nchanges; i++) {
         struct ring_change *change = &ring->changes[i];
@@ -70,6 +71,7 @@ void ring_after(struct ring *ring, const struct ring_queue *queue)
             fdtable_put(change->held);
     }
     ring->nchanges = kept;
+    errno = saved;
 }
 
 /* There is room for one more: see ring_before. */
@@ -201,27 +203,40 @@ static bool countable(const struct io_uring_sqe *sqe)
     }
 }
 
+static bool messages;           /* rings may get completions from each other */
+
+static void count(struct ring *ring, const struct io_uring_sqe *sqe)
+{
+    ring->uncountable |= !countable(sqe);
+    if (sqe->opcode == IORING_OP_MSG_RING)
+        __atomic_store_n(&messages, true, __ATOMIC_RELAXED);
+}
+
 /* As many completions as requests. Too few are no harm: it is only not seen to be idle. */
 static bool idle(const struct ring *ring, const struct ring_queue *queue, unsigned next)
 {
-    return !ring->uncountable && queue->done
+    return !ring->uncountable && !__atomic_load_n(&messages, __ATOMIC_RELAXED) && queue->done
            && __atomic_load_n(queue->head, __ATOMIC_ACQUIRE) == next
            && __atomic_load_n(queue->done, __ATOMIC_ACQUIRE) == next;
 }
 
 int ring_before(struct ring *ring, const struct ring_queue *queue, unsigned from, unsigned to)
 {
+    int saved = errno;
+
     ring_after(ring, queue);
     if (ring->draining && idle(ring, queue, from))
         ring->draining = false;
     if (!make_room(ring, to - from))
         return -EAGAIN;
     for (unsigned pos = from; pos != to; pos++)
-        ring->uncountable |= !countable(ring_entry(queue, pos));
+        count(ring, ring_entry(queue, pos));
     while (from != to) {
         unsigned end = chain_end(queue, from, to);
 
         walk_chain(ring, queue, from, end);
         from = end;
-    }    return 0;
+    }
+    errno = saved;
+    return 0;
 }

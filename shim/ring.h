@@ -44,7 +44,7 @@ struct ring_change {
 };
 
 struct ring {
-    int fd;                     /* -1: there is no number to find it by */
+    int fd;                     /* -1: none to find it by; looked at without a lock */
     bool used;
     pthread_mutex_t lock;       /* over all below */
     struct ring_queue queue;    /* sqes NULL: where it is is not known */

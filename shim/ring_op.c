@@ -193,8 +193,10 @@ static enum ring_way stat_disk(struct ring_request *req)
     const char *path = ring_pointer(sqe->addr);
     int flags = (int)sqe->statx_flags;
     char real_path[PATH_LEN];
-    bool itself = path && !path[0] && flags & AT_EMPTY_PATH && fdtable_is_disk(sqe->fd);
+    bool itself = (!path || !path[0]) && flags & AT_EMPTY_PATH && fdtable_is_disk(sqe->fd);
 
+    if (itself)
+        path = "";
     if (!itself && (!path || !path_is_disk(sqe->fd, path, !(flags & AT_SYMLINK_NOFOLLOW), real_path)))
         return RING_LEFT;
     if (req->waits)

@@ -131,7 +131,7 @@ static void clear(struct ring *ring)
             fdtable_put(ring->changes[i].held);
     ring->nchanges = 0;
     ring->used = ring->draining = ring->uncountable = false;
-    ring->fd = -1;
+    __atomic_store_n(&ring->fd, -1, __ATOMIC_RELAXED);
     ring->queue = (struct ring_queue){ 0 };
     ring->params = (struct io_uring_params){ 0 };
 }
@@ -147,24 +147,25 @@ static struct ring *add_locked(const struct ring_queue *queue, int fd)
         if (!ring)
             return NULL;
         pthread_mutex_init(&ring->lock, NULL);
+        ring->fd = -1;
         ring->next = rings;
         __atomic_store_n(&rings, ring, __ATOMIC_RELEASE);
     }
-    ring->fd = fd;
+    __atomic_store_n(&ring->fd, fd, __ATOMIC_RELAXED);
     ring->used = true;
     if (queue)
         ring->queue = *queue;
     return ring;
 }
 
-/* The table is locked, and is unlocked. */
+/* The table is locked, and is unlocked first: who has the ring may be at it for long. */
 static struct ring *lock_found(struct ring *ring)
 {
+    unlock_table();
     if (ring) {
         process_busy++;
         pthread_mutex_lock(&ring->lock);
     }
-    unlock_table();
     return ring;
 }
 
@@ -189,7 +190,9 @@ struct ring *ring_by_fd(int fd)
 
 static bool in_range(const struct ring *ring, unsigned from, unsigned to)
 {
-    return ring->used && ring->fd >= 0 && (unsigned)ring->fd >= from && (unsigned)ring->fd <= to;
+    int fd = __atomic_load_n(&ring->fd, __ATOMIC_RELAXED);
+
+    return fd >= 0 && (unsigned)fd >= from && (unsigned)fd <= to;
 }
 
 /* May be called by a signal's handler: no lock unless there is one to close. */

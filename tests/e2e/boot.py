@@ -341,7 +341,8 @@ def main():
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
-    guests = [("default", ""), ("cache-none", ",cache=none,discard=unmap")]
+    guests = [("default", ""), ("cache-none", ",cache=none,discard=unmap"),
+              ("io_uring", ",cache=none,aio=io_uring,discard=unmap")]
     guests = [(name, drive) for name, drive in guests if options.pattern in name]
     missing = [p for p in NEEDS if not shutil.which(p, path=PATH)]
     if not find_kernel():

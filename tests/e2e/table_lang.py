@@ -1,4 +1,6 @@
 """Rows: programs in Python, Perl and C that use one way of I/O each (programs/)."""
+import shlex
+
 import common
 
 ALL = "all"
@@ -187,7 +189,7 @@ AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
 LIBURING = "cc /usr/include/liburing.h"
 URING = "basic* position* errors* links* skip* drain* reuse*"
-URING_MORE = "fixed* files* many* direct* sqpoll* polled* threads* fork*"
+URING_MORE = "fixed* files* many* direct* sqpoll* polled* kinds* select* threads* fork*"
 URING_RAW = "basic* fixed*"
 DEEP = "basic* state signals sigsys waits stacks* threads* forks* executes"
 LATER = (
@@ -227,6 +229,16 @@ def c_programs(t):
         "x <{img}")
     add("std", "stdout_printf* stdout_seek* stdout_buffered*", "half", "x >{img}")
     add("std", "stderr*", "half", "x 2>{img}")
+    # liburing comes with a plug-in, for nobody else to see.
+    t.add("dl/uring", "cc -shared -fPIC {progs}/uring_plugin.c -o plugin.so -luring; /usr/bin/python3 -c "
+          + shlex.quote("""
+import ctypes, os
+go = ctypes.CDLL('./plugin.so').go
+fd, buf = os.open('{img}', os.O_RDWR), ctypes.create_string_buffer(3000)
+for off in (0, 5000, 70000):
+    print(go(fd, buf, 3000, ctypes.c_long(off), 0), sum(buf.raw))
+    print(go(fd, buf, 3000, ctypes.c_long(off + 1234), 1))
+"""), on="half random", needs=LIBURING + " /usr/bin/python3", writes=True, scratch=["plugin.so"])
     # Where a library is looked for depends on who calls dlopen; with a sanitizer it is its runtime.
     if not common.SANITIZER:
         t.add("dl/runpath", "mkdir p; echo 'int seven(void) { return 7; }' | cc -shared -fPIC -xc - -o p/seven.so; "

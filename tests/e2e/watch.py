@@ -131,6 +131,79 @@ def submit(fd, op, data=b'', off=0, flags=0):
 """
 
 
+# Requests by io_uring, each (operation, descriptor, data, offset, flags of the entry, of the
+# request), at once. `lib` is what a program sees that is linked with liburing.
+URING = """
+import ctypes, struct
+alone = ctypes.CDLL('liburing.so.2', mode=ctypes.RTLD_GLOBAL)
+lib = ctypes.CDLL(None, use_errno=True)
+READ, WRITE, FSYNC, OPENAT, CLOSE, STATX, DRAIN, LINK = 22, 23, 3, 18, 19, 21, 2, 4
+def uring(*requests, by=lib, submit=None):
+    ring, kept, found = ctypes.create_string_buffer(512), [], {}
+    assert by.io_uring_queue_init(16, ring, 0) == 0
+    by.io_uring_get_sqe.restype = ctypes.c_void_p
+    for i, (op, fd, data, off, flags, rw) in enumerate(requests):
+        kept.append(ctypes.create_string_buffer(data, len(data) + 1))
+        ctypes.memmove(by.io_uring_get_sqe(ring), struct.pack('<BBHiQQIIQQQQ', op, flags, 0, fd,
+            off, ctypes.addressof(kept[-1]) if data else 0, len(data), rw, i, 0, 0, 0), 64)
+    r = by.io_uring_submit(ring) if submit is None else submit(ring)
+    if r < 0:
+        return r
+    for _ in requests:
+        cqe = ctypes.c_void_p()
+        assert by.__io_uring_get_cqe(ring, ctypes.byref(cqe), 0, 1, None) == 0
+        data, res, _ = struct.unpack('<QiI', ctypes.string_at(cqe.value, 16))
+        found[data] = res
+        head = struct.unpack_from('<Q', ring, 104)[0]
+        ctypes.memmove(head, struct.pack('<I', struct.unpack('<I', ctypes.string_at(head, 4))[0] + 1), 4)
+    by.io_uring_queue_exit(ring)
+    return [found[i] for i in range(len(requests))]
+"""
+
+
+def uring():
+    """What io_uring does not do on a disk is said, and fails; so is what goes past the library."""
+    for name, code, expect, said in (
+            ("a read that waits",
+             "uring((READ, os.open('d.add-cow', os.O_RDONLY), bytes(100), 0, DRAIN, 0))", "[-9]",
+             "io_uring/read or write that has to wait"),
+            ("an open that waits",
+             "uring((OPENAT, -100, b'd.add-cow', 0, DRAIN, 0))", "[-9]",
+             "io_uring/openat that has to wait"),
+            ("an open of what may become a disk",
+             "uring((OPENAT, -100, b'new.add-cow', 0, DRAIN, 0))", "[-9]",
+             "io_uring/openat that has to wait"),
+            ("a close that waits",
+             "uring((CLOSE, os.open('d.add-cow', os.O_RDONLY), b'', 0, DRAIN, 0))", "[-9]",
+             "io_uring/close that has to wait"),
+            ("a grown disk that waits",
+             "uring((WRITE, os.open('d.add-cow', os.O_RDWR), b'x', 1 << 30, DRAIN, 0))", "[-9]",
+             "io_uring/read or write that has to wait"),
+            ("a write that waits, and must be durable, as it is through all caches",
+             "uring((WRITE, os.open('d.add-cow', os.O_RDWR), b'x', 0, DRAIN, 0))", "[-9]",
+             "io_uring/read or write that has to wait"),
+            ("a buffer of the kernel's choice",
+             "(os.pwrite(os.open('d.add-cow', os.O_RDWR), b'x', 600), uring((READ, "
+             "os.open('d.add-cow', os.O_RDONLY), bytes(100), 1000, 32, 0)))[1]", "[-9]",
+             "into a buffer that the kernel chooses"),
+            ("a request past the library",
+             "uring((READ, os.open('d.add-cow', os.O_RDWR), bytes(100), 0, 0, 0), by=alone)", "[-9]",
+             None),
+            ("a ring that is not known",
+             "(os.open('d.add-cow', os.O_RDWR), uring((READ, 3, bytes(100), 0, 0, 0), by=alone, "
+             "submit=lambda ring: lib.syscall(426, os.dup(4), 1, 0, 0, None, 0)), ctypes.get_errno())[1:]",
+             "(-1, 9)", "io_uring_enter on a ring that is not known here"),
+            ("a queue that the kernel empties",
+             "(os.open('d.add-cow', os.O_RDWR), lib.syscall(425, 8, ctypes.create_string_buffer("
+             "struct.pack('<II', 0, 0) + struct.pack('<I', 2), 120)), ctypes.get_errno())[1:]",
+             "(-1, 1)", "io_uring_setup with IORING_SETUP_SQPOLL")):
+        fresh()
+        done = run(["--cache=writethrough"] if "through" in name else [],
+                   python(URING + "print(%s)" % code))
+        check("uring: " + name, done.stdout == expect + "\n", done.stdout + done.stderr)
+        check("uring: %s is said" % name, said is None or done.stderr.count(said) == 1, done.stderr)
+
+
 def cache():
     old, new = BASE[1000:1005], b"HELLO"
     write = "os.pwrite(fd, b'HELLO', 1000)"
@@ -149,7 +222,22 @@ def cache():
             ("writeback and its fdatasync", [], ASYNCHRONOUS + write + "; submit(fd, 3)", new),
             ("writeback and its RWF_DSYNC", [],
              ASYNCHRONOUS + "submit(fd, 1, b'HELLO', 1000, os.RWF_DSYNC)", new),
+            ("writeback and io_uring", [], URING + "uring((WRITE, fd, b'HELLO', 1000, 0, 0))", old),
+            ("writeback and its fsync", [], URING + write + "; uring((FSYNC, fd, b'', 0, 0, 0))", new),
+            ("writeback and its fdatasync", [], URING + write + "; uring((FSYNC, fd, b'', 0, 0, 1))",
+             new),
+            ("writeback and its chain", [],
+             URING + "uring((WRITE, fd, b'HELLO', 1000, LINK, 0), (FSYNC, fd, b'', 0, 0, 0))", new),
+            ("writeback and its drain", [],
+             URING + "uring((WRITE, fd, b'HELLO', 1000, DRAIN, 0), (FSYNC, fd, b'', 0, DRAIN, 0))",
+             new),
+            ("writeback and its RWF_DSYNC", [],
+             URING + "uring((WRITE, fd, b'HELLO', 1000, 0, os.RWF_DSYNC))", new),
+            ("writethrough and its write", ["--cache=writethrough"],
+             URING + "uring((WRITE, fd, b'HELLO', 1000, 0, 0))", new),
             ("writethrough", ["--cache=writethrough"], write, new),
+            ("unsafe and io_uring", ["--cache=unsafe"],
+             URING + "uring((WRITE, fd, b'HELLO', 1000, 0, 0), (FSYNC, fd, b'', 0, 0, 0))", new),
             ("unsafe", ["--cache=unsafe"], write, new)):
         found = killed_after(options, code)
         check("cache: " + name, found == expect, repr(found))
@@ -197,7 +285,7 @@ def main():
     where = tempfile.mkdtemp(prefix="addcow-watch-")
     try:
         os.chdir(where)
-        for part in (trace, stats, log, cache, mapping):
+        for part in (trace, stats, log, uring, cache, mapping):
             part()
     finally:
         shutil.rmtree(where)

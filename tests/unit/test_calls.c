@@ -295,6 +295,39 @@ Test(calls, what_is_in_the_image, .init = begin, .fini = end)
     check(acow_in_image(disk, 0, 512, 0) && !acow_in_image(disk, 0, 512, 1));
 }
 
+static bool is_file(int fd, const char *name)
+{
+    struct stat st, named;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && stat(name, &named) == 0 && st.st_ino == named.st_ino;
+}
+
+Test(calls, which_file_below, .init = begin, .fini = end)
+{
+    check(is_file(acow_below_fd(disk, 32768, SIZE - 512 - 32768), "d.base"));
+    check(is_file(acow_below_fd(disk, 40001, 1), "d.base"));
+    check(acow_below_fd(disk, 32767, 2) == -1 && acow_below_fd(disk, SIZE - 513, 2) == -1);
+    check(acow_below_fd(disk, 0, 512) == -1 && acow_below_fd(disk, 40000, 0) == -1);
+    check(acow_below_fd(disk, SIZE, 1) == -1 && acow_below_fd(disk, UINT64_MAX, 1) == -1);
+    check(acow_below_fd(disk, 40000, UINT64_MAX) == -1);
+    calls_expect("");
+    /* Beyond the backing file's end there is no file. */
+    check(acow_truncate(disk, SIZE + 8192) == 0);
+    check(acow_below_fd(disk, SIZE + 1024, 512) == -1);
+}
+
+Test(calls, which_file_below_a_chain, .init = make_chain, .fini = tmp_end)
+{
+    uint8_t bitmap[64] = { 0xff };
+
+    meta_put("l.add-cow", "d.base", "l.img", bitmap, sizeof(bitmap));
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+    check(is_file(acow_below_fd(disk, 0, 4096), "l.img"));
+    check(is_file(acow_below_fd(disk, 4096, 8192), "d.base"));
+    check(acow_below_fd(disk, 4000, 200) == -1);
+    must_close(disk);
+}
+
 /* ---- direct I/O ---------------------------------------------------------- */
 
 Test(calls, direct_descriptor, .init = begin, .fini = end)

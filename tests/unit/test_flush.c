@@ -108,6 +108,33 @@ Test(flush, failed_fsync_of_the_image_is_final, .init = begin, .fini = tmp_end)
     must_close(disk);
 }
 
+/* What is left to do is a sync of the image; its failure here is a flush's. */
+Test(flush, ahead_of_a_sync, .init = begin, .fini = tmp_end)
+{
+    struct acow_disk *disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR);
+
+    calls_begin();
+    check(acow_flush_ahead(disk) == 1);
+    calls_expect("");
+    write_tag(disk, 9000, 100, 3);
+    check(acow_flush_ahead(disk) == 1);
+    check(bit_is_committed(9000 / 512));
+    calls_begin();
+    check(acow_flush_ahead(disk) == 1);
+    calls_expect("");
+    write_tag(disk, 20000, 100, 3);
+    fail_next(SYS_FDATASYNC, "d.img", -EIO, 1);
+    check(acow_flush_ahead(disk) == -EIO && acow_flush_ahead(disk) == -EIO);
+    check(!bit_is_committed(20000 / 512));
+    acow_close(disk, &msg);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDWR | ACOW_UNSAFE);
+    check(acow_flush_ahead(disk) == 0);
+    must_close(disk);
+    disk = must_open(&sys_hooked, "d.add-cow", ACOW_RDONLY);
+    check(acow_flush_ahead(disk) == 1);
+    must_close(disk);
+}
+
 Test(flush, poison_is_seen_by_other_processes, .init = begin, .fini = tmp_end)
 {
     struct peer other = peer_start(&acow_sys_libc);

@@ -198,13 +198,53 @@ static void do_polled(const char *path)
         io_uring_submit(&ring);
         io_uring_wait_cqe(&ring, &cqe);
         if (i % 3 == 1 || (cqe->res != 1024 && cqe->res != -EOPNOTSUPP))
-            said("polled", cqe->res);
+            printf("polled: %d\n", cqe->res);
         io_uring_cqe_seen(&ring, cqe);
     }
     PREP(0, fsync, fd, 0);
     said("fsync", io_uring_submit(&ring));
     io_uring_wait_cqe(&ring, &cqe);
-    said("fsync", cqe->res);
+    printf("fsync: %d\n", cqe->res);
+}
+
+/* Rings of other forms, and ones that the kernel knows by another number. */
+static void do_kinds(const char *path)
+{
+    static const unsigned kinds[] = {
+        0, IORING_SETUP_SQE128 | IORING_SETUP_CQE32, IORING_SETUP_COOP_TASKRUN,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_SUBMIT_ALL,
+    };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        begin(kinds[i]);
+        if (i != 2)
+            said("ring", io_uring_register_ring_fd(&ring));
+        many(path, 10 + (uint32_t)i, i % 2, 0);
+        io_uring_queue_exit(&ring);
+    }
+}
+
+/* The kernel chooses the buffer when it begins to read. */
+static void do_select(const char *path)
+{
+    int fd = must_open(path, O_RDWR);
+    off_t end = lseek(fd, 0, SEEK_END);
+    struct io_uring_cqe *cqe;
+
+    begin(0);
+    PREP(0, provide_buffers, pieces, PIECE, 16, 7, 0);
+    run("provide", 1);
+    for (int i = 0; i < 8; i++) {
+        struct io_uring_sqe *sqe = PREP(0, read, fd, NULL, 3000, i < 7 ? i * 9000 : end - 10);
+
+        sqe->flags = IOSQE_BUFFER_SELECT;
+        sqe->buf_group = 7;
+        io_uring_submit(&ring);
+        io_uring_wait_cqe(&ring, &cqe);
+        printf("%d %d %08x\n", cqe->res, cqe->flags & IORING_CQE_F_BUFFER,
+               sum(pieces[cqe->flags >> IORING_CQE_BUFFER_SHIFT], cqe->res));
+        io_uring_cqe_seen(&ring, cqe);
+    }
 }
 
 static void *ring_of_its_own(void *arg)
@@ -278,7 +318,8 @@ static void do_fork(const char *path)
 
 static const struct mode modes[] = {
     { "fixed", do_fixed }, { "files", do_files }, { "many", do_many }, { "direct", do_direct },
-    { "sqpoll", do_sqpoll }, { "polled", do_polled }, { "threads", do_threads }, { "fork", do_fork },
+    { "sqpoll", do_sqpoll }, { "polled", do_polled }, { "kinds", do_kinds }, { "select", do_select },
+    { "threads", do_threads }, { "fork", do_fork },
 };
 
 int main(int argc, char **argv)

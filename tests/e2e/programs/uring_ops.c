@@ -57,6 +57,7 @@ static void do_position(const char *path)
     PREP(0, readv, fd, vector(4, 999), 2, -1);
     run("readv on", 1);
     said("at", lseek(fd, 0, SEEK_CUR));
+    said("fill", pwrite(fd, filled(5, 'o'), 2000, 0));
     PREP(0, write, end, filled(5, 'q'), 600, 3);
     run("append", 1);
     PREP(0, write, fd, filled(6, 'r'), 500, 3)->rw_flags = RWF_APPEND;
@@ -74,6 +75,7 @@ static void do_errors(const char *path)
     int in = must_open(path, O_RDONLY), out = must_open(path, O_WRONLY);
 
     begin(0);
+    errno = EXDEV;
     for (int round = 0; round < 2; round++) {
         PREP(0, write, in, pieces[0], 100, 0);
         PREP(1, read, out, pieces[1], 100, 0);
@@ -90,6 +92,7 @@ static void do_errors(const char *path)
     }
     PREP(0, readv, in, vectors[0], 3000, 0);
     run("too many pieces", 1);
+    printf("errno %d\n", errno);
 }
 
 static void do_links(const char *path)

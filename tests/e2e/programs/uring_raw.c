@@ -80,6 +80,7 @@ static void fill(int fd, int flags)
 
 static void rounds(void)
 {
+    run("part", 5, 0);
     for (int round = 0; round < 4; round++) {
         run("round", ENTRIES, round % 2 ? ENTRIES : 0);
         for (int i = 0; i < ENTRIES; i++) {
