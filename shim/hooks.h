@@ -203,6 +203,14 @@ int hook_posix_spawn(pid_t *pid, const char *path, const void *actions, const vo
                      char *const argv[], char *const envp[]);
 int hook_posix_spawnp(pid_t *pid, const char *file, const void *actions, const void *attributes,
                       char *const argv[], char *const envp[]);
+int hook_actions_init(void *actions);
+int hook_actions_destroy(void *actions);
 int hook_addopen(void *actions, int fd, const char *path, int flags, mode_t mode);
+int hook_addclose(void *actions, int fd);
+int hook_adddup2(void *actions, int fd, int to);
+int hook_addchdir(void *actions, const char *path);
+int hook_addfchdir(void *actions, int fd);
+int hook_addclosefrom(void *actions, int from);
+int hook_addtcsetpgrp(void *actions, int fd);
 
 #endif

@@ -79,6 +79,11 @@ static bool resolve(int dir, const char *path, bool follow, char real[PATH_LEN])
     return true;
 }
 
+bool path_may_be_disk(const char *path)
+{
+    return acow_name_is_disk(path) || is_fd_path(path);
+}
+
 bool path_is_disk(int dir, const char *path, bool follow, char real[PATH_LEN])
 {
     int saved = errno;

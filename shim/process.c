@@ -26,6 +26,7 @@
 #include "map.h"
 #include "real.h"
 #include "report.h"
+#include "spawn.h"
 #include "stream.h"
 #include "trace.h"
 
@@ -44,6 +45,7 @@ static void begin_child(void)
     aio_after_fork();
     map_after_fork();
     stream_after_fork();
+    spawn_after_fork();
 }
 
 static void before_fork(void)

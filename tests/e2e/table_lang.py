@@ -181,11 +181,11 @@ MAP = ("shared* private private_write readonly reader_and_writer* errors* outliv
        "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags numbers* "
        "threads* left* append*")
 PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
+SPAWN = "read write* order chdir flags attributes programs"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
 LATER = (
-    ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
     ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
      "was given; the old one fails with EBADF"),
 )
@@ -201,6 +201,7 @@ def c_programs(t):
     add("stdio", STDIO, "half text")
     add("fd", FD, "half random")
     add("proc", PROC, "half random")
+    add("spawn", SPAWN, "half random")
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")

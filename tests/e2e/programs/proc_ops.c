@@ -89,21 +89,6 @@ static void do_spawn(const char *path)
     close(fd);
 }
 
-static void do_spawn_open(const char *path)
-{
-    posix_spawn_file_actions_t actions;
-    char *args[] = { "sh", "-c", "cksum <&9", NULL };
-    int status = -1;
-    pid_t pid;
-
-    posix_spawn_file_actions_init(&actions);
-    said("addopen", posix_spawn_file_actions_addopen(&actions, 9, path, O_RDONLY, 0));
-    fflush(stdout);
-    said("spawn", posix_spawnp(&pid, "sh", &actions, NULL, args, environ));
-    waitpid(pid, &status, 0);
-    said("status", status);
-}
-
 static void do_scan_close(const char *path)
 {
     int fd = must_open(path, O_RDONLY);
@@ -168,8 +153,7 @@ static void do_fork_threads(const char *path)
 
 static const struct mode modes[] = {
     { "cloexec", do_cloexec }, { "vfork", do_vfork }, { "spawn", do_spawn },
-    { "spawn_open", do_spawn_open }, { "scan_close", do_scan_close }, { "exec_fds", do_exec_fds },
-    { "fork_threads", do_fork_threads },
+    { "scan_close", do_scan_close }, { "exec_fds", do_exec_fds }, { "fork_threads", do_fork_threads },
 };
 
 int main(int argc, char **argv)
