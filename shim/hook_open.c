@@ -118,7 +118,7 @@ int hook_creat(const char *path, mode_t mode)
 int hook_open_by_handle_at(int mount, struct file_handle *handle, int flags)
 {
     int fd = other(REAL(open_by_handle_at)(mount, handle, flags));
-    struct ofd *ofd = fd < 0 || process_is_vfork_child() ? NULL : ofd_adopt_file(fd, flags & O_CLOEXEC);
+    struct ofd *ofd = fd < 0 || process_is_vfork_child() ? NULL : ofd_adopt_file(fd, flags & O_CLOEXEC, false);
 
     if (ofd) {
         fdtable_set(fd, ofd);

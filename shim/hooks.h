@@ -213,4 +213,12 @@ int hook_addfchdir(void *actions, int fd);
 int hook_addclosefrom(void *actions, int from);
 int hook_addtcsetpgrp(void *actions, int fd);
 
+struct msghdr;
+struct mmsghdr;
+ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags);
+int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags);
+ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags);
+int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout);
+int hook_pidfd_getfd(int pidfd, int target, unsigned flags);
+
 #endif

@@ -287,7 +287,7 @@ static void inherit_image(struct ofd *ofd)
 
     if (state->heir_pid != getpid() && state->heir_pid != -getppid())
         return;
-    if (fd < 0 || fd >= FD_LIMIT || REAL(fstat)(fd, &st) < 0 || st.st_dev != state->image_dev
+    if (fd < 0 || fd >= FD_LIMIT || hidden_is(fd) || REAL(fstat)(fd, &st) < 0 || st.st_dev != state->image_dev
         || st.st_ino != state->image_ino)
         return;
     REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
@@ -326,12 +326,12 @@ struct ofd *ofd_adopt(int fd)
         return NULL;
     }
     ofd->flags = (int)ofd->state->flags;
-    __atomic_store_n(&ofd->state->shared, 1, __ATOMIC_RELAXED);
+    ofd_share(ofd);
     inherit_image(ofd);
     return ofd;
 }
 
-struct ofd *ofd_adopt_file(int fd, int cloexec)
+struct ofd *ofd_adopt_file(int fd, int cloexec, bool own)
 {
     struct ofd *ofd = NULL;
     char link[32], path[sizeof(ofd->state->path)];
@@ -351,7 +351,9 @@ struct ofd *ofd_adopt_file(int fd, int cloexec)
         || st.st_size == 0)
         return NULL;
     off = REAL(lseek)(fd, 0, SEEK_CUR);
-    if (ofd_open(path, flags, &ofd, &made) < 0)
+    if (own && st.st_uid != geteuid())
+        report("%s: another user's, so not opened as a disk for having been sent", path);
+    if ((own && st.st_uid != geteuid()) || ofd_open(path, flags, &ofd, &made) < 0)
         made = REAL(open)("/dev/null", 3);
     else
         ofd->state->offset = off > 0 ? (uint64_t)off : 0;
@@ -463,12 +465,17 @@ void ofd_bequeath_end(struct ofd *ofd)
         REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
 }
 
+void ofd_share(struct ofd *ofd)
+{
+    __atomic_store_n(&ofd->state->shared, 1, __ATOMIC_RELAXED);
+}
+
 void ofd_share_all(void)
 {
     pthread_mutex_lock(&lock);
     for (struct ofd *ofd = all; ofd; ofd = ofd->next)
         if (in_use(ofd))
-            __atomic_store_n(&ofd->state->shared, 1, __ATOMIC_RELAXED);
+            ofd_share(ofd);
     pthread_mutex_unlock(&lock);
 }
 

@@ -91,7 +91,7 @@ static void adopt_all(void)
                 continue;
             ofd = ofd_adopt(fd);
             if (!ofd)
-                ofd = ofd_adopt_file(fd, 0);
+                ofd = ofd_adopt_file(fd, 0, false);
             if (ofd)
                 fdtable_set(fd, ofd);
         }
