@@ -117,15 +117,19 @@ static int make_memfd(const char *path, uint64_t size)
     return fd;
 }
 
-/* The descriptor for the program: the lowest free number. */
-static int make_placeholder(int memfd, int flags)
+/* The descriptor for the program, under the number that was taken for it. */
+static int make_placeholder(int memfd, int flags, int number)
 {
     char path[40];
-    int fd;
+    int fd, r;
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
-    fd = REAL(open)(path, 3 | (flags & (O_CLOEXEC | O_APPEND | O_NONBLOCK)));
-    return fd < 0 ? -errno : fd;
+    fd = sys_real.open(path, 3 | (flags & (O_APPEND | O_NONBLOCK)), 0);
+    if (fd < 0)
+        return fd;
+    r = REAL(dup3)(fd, number, flags & O_CLOEXEC) < 0 ? -errno : number;
+    sys_real.close(fd);
+    return r;
 }
 
 static int note_image(struct ofd *ofd, struct ofd_state *state)
@@ -162,15 +166,21 @@ int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
 {
     struct ofd *ofd;
     int memfd = -1, r;
+    /* The lowest free number, taken before any of ours is opened, as a flat file would. */
+    int number = REAL(open)("/proc/self/fd", O_PATH | O_CLOEXEC);
 
-    if (access("/proc/self/fd", F_OK) < 0) {
+    if (number < 0 && errno != ENOENT)
+        return -errno;
+    if (number < 0) {
         report("%s: cannot open: there is no /proc/self/fd (mount /proc: mount -t proc proc /proc)",
                path);
         return -EOPNOTSUPP;
     }
     ofd = new_ofd();
-    if (!ofd)
+    if (!ofd) {
+        REAL(close)(number);
         return -ENOMEM;
+    }
     r = strlen(path) < sizeof(ofd->state->path) ? open_disk(ofd, path, flags) : -ENAMETOOLONG;
     if (r == 0) {
         int64_t size = acow_size(ofd->engine);
@@ -185,10 +195,11 @@ int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
         ofd->flags = (int)ofd->state->flags;
     }
     if (r == 0)
-        r = make_placeholder(memfd, flags);
+        r = make_placeholder(memfd, flags, number);
     if (memfd >= 0)
         sys_real.close(memfd);
     if (r < 0) {
+        REAL(close)(number);
         ofd_unref(ofd);
         return r;
     }

@@ -28,6 +28,7 @@
 #include "report.h"
 #include "spawn.h"
 #include "stream.h"
+#include "sys_real.h"
 #include "trace.h"
 
 bool process_ending;
@@ -40,6 +41,7 @@ static void begin_child(void)
     self = getpid();
     if (not_forked)
         *not_forked = 1;
+    hidden_after_fork();
     disks_after_fork();
     ofd_after_fork();
     aio_after_fork();
@@ -69,12 +71,12 @@ static void adopt_all(void)
     struct dirent64 *entry;
     char buf[4096];
     long n;
-    int dir = REAL(open)("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = sys_real.open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 
     if (dir < 0) {
         /* What is inherited cannot be told from other files, and would be passed through. */
         report("/proc/self/fd: cannot be read: %s: a disk that was inherited is not seen "
-               "(is /proc mounted?)", strerrordesc_np(errno));
+               "(is /proc mounted?)", strerrordesc_np(-dir));
         return;
     }
     while ((n = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
@@ -87,7 +89,7 @@ static void adopt_all(void)
                 continue;
             fd = atoi(entry->d_name);
             /* What is adopted may open the engine's own, further on in this very list. */
-            if (fd >= FD_LIMIT || fd == dir || fdtable_is_disk(fd) || hidden_is(fd))
+            if (fd >= FD_LIMIT || fdtable_is_disk(fd) || hidden_is(fd))
                 continue;
             ofd = ofd_adopt(fd);
             if (!ofd)
@@ -96,7 +98,7 @@ static void adopt_all(void)
                 fdtable_set(fd, ofd);
         }
     }
-    REAL(close)(dir);
+    sys_real.close(dir);
 }
 
 static void __attribute__((constructor)) begin(void)

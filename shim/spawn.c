@@ -266,6 +266,23 @@ static void become(const char *path, bool search, const void *actions,
 
 /* ---- in the parent --------------------------------------------------------- */
 
+/* libc needs none: so it may not fail for want of a number. Returns 0 or an errno. */
+static int make_pipe(int ends[2])
+{
+    int saved = errno, err = pipe2(ends, O_CLOEXEC) < 0 ? errno : 0;
+
+    if (err == EMFILE && hidden_raise()) {
+        err = pipe2(ends, O_CLOEXEC) < 0 ? errno : 0;
+        hidden_lower();
+    }
+    if (err == 0) {
+        ends[0] = hidden_move(ends[0]);
+        ends[1] = hidden_move(ends[1]);
+    }
+    errno = saved;
+    return err;
+}
+
 /* What the child says, or 0 when its exec has closed the pipe. */
 static int hear(int from)
 {
@@ -282,16 +299,11 @@ int spawn_run(pid_t *pid, const char *path, bool search, const void *actions,
               const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
     sigset_t all, mask;
-    int ends[2], err, saved = errno;
+    int ends[2], saved = errno, err = make_pipe(ends);
     pid_t child;
 
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        err = errno;
-        errno = saved;
+    if (err)
         return err;
-    }
-    ends[0] = hidden_move(ends[0]);
-    ends[1] = hidden_move(ends[1]);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &mask);
     child = fork();

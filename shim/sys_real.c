@@ -32,14 +32,23 @@
 /* For what moves data: a failure there is the caller's failure, which sets errno anyway. */
 #define MOVED(call) ({ ssize_t moved_ = (call); moved_ < 0 ? -errno : moved_; })
 
+/* The program may have used up all its descriptors, where a flat file needs no more. */
+#define HIDDEN(call) ({ \
+    int made_ = RESULT(call); \
+    if (__builtin_expect(made_ == -EMFILE, 0) && hidden_raise()) { \
+        made_ = RESULT(call); \
+        hidden_lower(); \
+    } \
+    hidden_move(made_); })
+
 static int sys_open(const char *path, int flags, unsigned mode)
 {
-    return hidden_move(RESULT(REAL(open)(path, flags, mode)));
+    return HIDDEN(REAL(open)(path, flags, mode));
 }
 
 static int sys_memfd(const char *name)
 {
-    return hidden_move(RESULT(memfd_create(name, MFD_CLOEXEC)));
+    return HIDDEN(memfd_create(name, MFD_CLOEXEC));
 }
 
 static int sys_close(int fd)

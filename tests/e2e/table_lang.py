@@ -183,6 +183,7 @@ MAP = ("shared* private private_write readonly reader_and_writer* errors* outliv
 PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
 SPAWN = "read write* order chdir flags attributes programs"
 PASS = "rights* outlives* many* standard pidfd* plain_sender*"
+LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
@@ -204,6 +205,7 @@ def c_programs(t):
     add("proc", PROC, "half random")
     add("spawn", SPAWN, "half random")
     add("pass", PASS, "half random")
+    add("limit", LIMIT, "half random")
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")
