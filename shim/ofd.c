@@ -211,9 +211,14 @@ int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
 /* ---- adopting ---------------------------------------------------------- */
 
 /*
- * Only what this user made is taken on: a descriptor that someone else passed us
- * could name any file we may open.
+ * Only what this user made is taken on, or root, who may have become this user: a descriptor
+ * that someone else passed us could name any file we may open.
  */
+static bool is_trusted(const struct stat *st)
+{
+    return st->st_uid == geteuid() || st->st_uid == 0;
+}
+
 static bool is_placeholder(int fd, struct stat *st)
 {
     char link[32], name[64];
@@ -227,7 +232,7 @@ static bool is_placeholder(int fd, struct stat *st)
     if (n < 0)
         return false;
     name[n] = '\0';
-    return ofd_is_placeholder_name(name) && REAL(fstat)(fd, st) == 0 && st->st_uid == geteuid()
+    return ofd_is_placeholder_name(name) && REAL(fstat)(fd, st) == 0 && is_trusted(st)
            && st->st_size >= (int64_t)OFD_STATE_LEN;
 }
 
@@ -275,7 +280,7 @@ void ofd_path_of(int dir, const char *proc_path, char *out)
     out[0] = '\0';
     if (fd < 0)
         return;
-    if (sys_real.fstat(fd, &st) == 0 && st.st_uid == geteuid()
+    if (sys_real.fstat(fd, &st) == 0 && is_trusted(&st)
         && sys_real.pread(fd, &state, sizeof(state), 0) == (ssize_t)sizeof(state)
         && valid_state(&state)) {
         if (is_disk_at(state.path, &state))

@@ -184,10 +184,13 @@ PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
 SPAWN = "read write* order chdir flags attributes programs"
 PASS = "rights* outlives* many* standard pidfd* plain_sender*"
 LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
+PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
 LATER = (
+    ("place", "chroot_fork", "half", "a child cannot take part where the disk's names are out of reach"),
+    ("place", "setuid_fork", "half", "a child cannot take part where it may not open the disk's files"),
     ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
      "was given; the old one fails with EBADF"),
 )
@@ -206,6 +209,13 @@ def c_programs(t):
     add("spawn", SPAWN, "half random")
     add("pass", PASS, "half random")
     add("limit", LIMIT, "half random")
+    add("place", PLACE, "half random")
+    # Who cannot reach the run-time file's name any more leaves it; the next writer takes it over.
+    for mode in ("chroot", "chroot_exit"):
+        t.add("place/" + mode, "{bin}/place_ops %s {img}; : >>{img}" % mode, on="half random", needs="cc",
+              writes=True)
+    t.add("place/setuid_exec", "chmod -f 666 {img} ../d.raw; {bin}/place_ops setuid_exec {img}",
+          on="half random", needs="cc", writes=True)
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")
