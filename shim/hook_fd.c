@@ -67,8 +67,11 @@ static int close_disk(int fd)
 
 int hook_close(int fd)
 {
-    if (__builtin_expect(fdtable_is_disk(fd), 0) && !process_is_vfork_child())
-        return close_disk(fd);
+    if (__builtin_expect(fdtable_is_disk(fd), 0)) {
+        if (!process_is_vfork_child())
+            return close_disk(fd);
+        fdtable_shadow(fd);
+    }
     if (__builtin_expect(hidden_is(fd), 0))
         return bad_fd();
     return REAL(close)(fd);
@@ -78,6 +81,8 @@ int hook_close(int fd)
 static int made(int fd, struct ofd *ofd)
 {
     if (fd < 0 || process_is_vfork_child()) {
+        if (fd >= 0)
+            fdtable_shadow(fd);
         if (ofd)
             fdtable_put(ofd);
         return fd;
@@ -257,10 +262,12 @@ int hook_close_range(unsigned from, unsigned to, int flags)
 {
     if (from > to || flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
         return REAL(close_range)(from, to, flags);
-    if (!(flags & CLOSE_RANGE_CLOEXEC) && from < FD_LIMIT && !process_is_vfork_child()) {
+    if (!(flags & CLOSE_RANGE_CLOEXEC) && from < FD_LIMIT) {
+        bool borrowed = process_is_vfork_child();
+
         for (int fd = fdtable_next((int)from); fd < FD_LIMIT && (unsigned)fd <= to;
              fd = fdtable_next(fd + 1))
-            close_disk(fd);
+            borrowed ? fdtable_shadow(fd) : (void)close_disk(fd);
     }
     return close_around_hidden(from, to, flags);
 }

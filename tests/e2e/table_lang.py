@@ -180,7 +180,7 @@ FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx
 MAP = ("shared* private private_write readonly reader_and_writer* errors* outlives* past_end* "
        "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags numbers* "
        "threads* left* append*")
-PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
+PROC = "cloexec vfork* vfork_over* spawn* scan_close exec_fds fork_threads"
 SPAWN = "read write* order chdir flags attributes programs"
 PASS = "rights* outlives* many* standard pidfd* plain_sender*"
 LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
