@@ -110,6 +110,7 @@ int hook_lockf(int fd, int cmd, int64_t len);
 
 FILE *hook_fopen(const char *path, const char *mode);
 FILE *hook_freopen(const char *path, const char *mode, FILE *stream);
+int hook_fclose(FILE *file);
 FILE *hook_fdopen(int fd, const char *mode);
 FILE *hook_setmntent(const char *path, const char *mode);
 int hook_dprintf(int fd, const char *format, ...);

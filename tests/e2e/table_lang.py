@@ -175,6 +175,8 @@ print(hashlib.sha256(m).hexdigest(), f.read(1004)[-4:])
 # Modes of programs/*.c; those with a * write.
 STDIO = ("read getc fgets seek ungetc setvbuf fdopen rplus* update* append* aplus* write* wplus* "
          "wtrunc* printf* dprintf* memory large eof dup* threads* exit* wide lock open_modes*")
+STREAM = ("same pending* mode* fails standard dup_over* memory buffers* fopen_modes* wscanf* "
+          "wscanf_long*")
 FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx locks* overlap* "
       "tmpname signals errno_kept* direct*")
 MAP = ("shared* private private_write readonly reader_and_writer* errors* outlives* past_end* "
@@ -191,8 +193,6 @@ LIBAIO = "basic* flags* errors* many* direct* ring*"
 LATER = (
     ("place", "chroot_fork", "half", "a child cannot take part where the disk's names are out of reach"),
     ("place", "setuid_fork", "half", "a child cannot take part where it may not open the disk's files"),
-    ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
-     "was given; the old one fails with EBADF"),
 )
 
 
@@ -224,7 +224,8 @@ def c_programs(t):
         t.add("map/%s-cut" % mode, "truncate -s 77777 {img}; {bin}/map_ops %s {img}" % mode,
               on="random half chain3", needs="cc", writes=True)
     t.add("map/orphan", "{bin}/map_ops orphan {img} | cat", on="half longer", needs="cc", writes=True)
-    add("std", "freopen freopen_write*", "half text")
+    add("stream", STREAM, "half text")
+    add("std", "freopen freopen_same freopen_write*", "half text")
     add("std", "stdin_getchar stdin_fread stdin_scanf stdin_seek stdin_mixed", "half text",
         "x <{img}")
     add("std", "stdout_printf* stdout_seek* stdout_buffered*", "half", "x >{img}")
