@@ -230,6 +230,11 @@ def c_programs(t):
         "x <{img}")
     add("std", "stdout_printf* stdout_seek* stdout_buffered*", "half", "x >{img}")
     add("std", "stderr*", "half", "x 2>{img}")
+    for mode, redirect in (("read", "{img}"), ("write*", "{img}"), ("modes*", "{img}"),
+                           ("unbuffered*", "{img}"), ("cin", "x <{img}"), ("cout*", "x >{img}")):
+        name = mode.rstrip("*")
+        t.add("fstream/" + name, "{bin}/fstream_ops %s %s" % (name, redirect), on="half text",
+              needs="c++", writes=mode.endswith("*"))
     # Where a library is looked for depends on who calls dlopen.
     t.add("dl/runpath", "mkdir p; echo 'int seven(void) { return 7; }' | cc -shared -fPIC -xc - -o p/seven.so; "
           "echo '#include <dlfcn.h>\nint main(void) { return !dlopen(\"seven.so\", RTLD_NOW); }' | "
