@@ -13,6 +13,7 @@
 #include "hidden.h"
 #include "hooks.h"
 #include "leave.h"
+#include "memory.h"
 #include "process.h"
 #include "real.h"
 #include "record.h"
@@ -287,7 +288,9 @@ static int ioctl_disk(struct ofd *ofd, int fd, unsigned long request, void *arg)
 
     if (request != FIONREAD)
         return NATIVE(REAL(ioctl)(fd, request, arg));
-    r = ofd_disk(ofd, &disk);
+    r = memory_check(arg, sizeof(int), true);
+    if (r == 0)
+        r = ofd_disk(ofd, &disk);
     size = r < 0 ? r : acow_size(disk);
     if (size < 0)
         return (int)size;

@@ -12,6 +12,7 @@
 #include "addcow.h"
 #include "hooks.h"
 #include "leave.h"
+#include "memory.h"
 #include "path.h"
 #include "real.h"
 #include "sys_real.h"
@@ -55,9 +56,14 @@ int hook_fstat(int fd, struct stat *st)
     return LEAVE(ofd, fd, stat_ofd(ofd, st), "fstat", "%s", "");
 }
 
+static bool is_empty(const char *path)
+{
+    return !memory_is_bad(path) && path[0] == '\0';
+}
+
 int hook_fstatat(int dir, const char *path, struct stat *st, int flags)
 {
-    if (path && path[0] == '\0' && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
+    if (is_empty(path) && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
         return hook_fstat(dir, st);
     return stat_path(REAL(fstatat)(dir, path, st, flags), dir, path,
                      !(flags & AT_SYMLINK_NOFOLLOW), st);
@@ -80,7 +86,7 @@ int hook_fxstat(int version, int fd, struct stat *st)
 
 int hook_fxstatat(int version, int dir, const char *path, struct stat *st, int flags)
 {
-    if (path && path[0] == '\0' && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
+    if (is_empty(path) && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
         return hook_fstat(dir, st);
     return stat_path(REAL(__fxstatat)(version, dir, path, st, flags), dir, path,
                      !(flags & AT_SYMLINK_NOFOLLOW), st);
@@ -127,7 +133,7 @@ int hook_statx(int dir, const char *path, int flags, unsigned mask, struct statx
     struct stat st;
     int r;
 
-    if (path && path[0] == '\0' && flags & AT_EMPTY_PATH && (ofd = fdtable_get(dir)) != NULL)
+    if (is_empty(path) && flags & AT_EMPTY_PATH && (ofd = fdtable_get(dir)) != NULL)
         return LEAVE(ofd, dir, statx_ofd(ofd, flags, mask, stx), "statx", "%#x", mask);
     r = REAL(statx)(dir, path, flags, mask, stx);
     if (r == 0 && S_ISREG(stx->stx_mode)

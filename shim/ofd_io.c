@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "ofd.h"
 #include "process.h"
 #include "real.h"
@@ -142,6 +143,8 @@ ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t
         return -EBADF;
     if (off < 0)
         return -EINVAL;
+    if (iovcnt > 0 && memory_is_bad(iov))
+        return -EFAULT;
     n = check_direct(ofd, iov, iovcnt, (uint64_t)off);
     if (n < 0)
         return n;
@@ -153,7 +156,7 @@ ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t
 ssize_t ofd_readv(struct ofd *ofd, const struct iovec *iov, int iovcnt)
 {
     bool locked = lock_offset(ofd);
-    ssize_t n = iovcnt == 1
+    ssize_t n = iovcnt == 1 && !memory_is_bad(iov)
         ? ofd_pread(ofd, iov->iov_base, iov->iov_len, (int64_t)ofd->state->offset)
         : ofd_preadv(ofd, iov, iovcnt, (int64_t)ofd->state->offset);
 
@@ -174,6 +177,8 @@ static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, ui
         return n;
     if (!ofd_writable(ofd))
         return -EBADF;
+    if (iovcnt > 0 && memory_is_bad(iov))
+        return -EFAULT;
     n = check_direct(ofd, iov, iovcnt, off);
     if (n < 0)
         return n;

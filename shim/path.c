@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "addcow.h"
+#include "memory.h"
 #include "ofd.h"
 #include "real.h"
 
@@ -89,7 +90,7 @@ bool path_is_disk(int dir, const char *path, bool follow, char real[PATH_LEN])
     int saved = errno;
     bool found = false;
 
-    if (!path)
+    if (memory_is_bad(path))
         return false;
     if (acow_name_is_disk(path))
         found = resolve(dir, path, follow, real);

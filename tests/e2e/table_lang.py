@@ -187,6 +187,7 @@ SPAWN = "read write* order chdir flags attributes programs"
 PASS = "rights* outlives* many* standard pidfd* plain_sender*"
 LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
+FAULT = "read write* calls* paths* numbers*"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
@@ -206,6 +207,7 @@ def c_programs(t):
     add("stdio", STDIO, "half text")
     add("fd", FD, "half random")
     add("proc", PROC, "half random")
+    add("fault", FAULT, "half random")
     add("spawn", SPAWN, "half random")
     add("pass", PASS, "half random")
     add("limit", LIMIT, "half random")
