@@ -280,27 +280,57 @@ void hook_closefrom(int from)
 
 /* ---- ioctl ------------------------------------------------------------- */
 
-static int ioctl_disk(struct ofd *ofd, int fd, unsigned long request, void *arg)
+static int left_to_read(struct ofd *ofd, int *left)
 {
     struct acow_disk *disk;
     int64_t size;
-    int r;
+    int r = memory_check(left, sizeof(*left), true);
 
-    if (request != FIONREAD)
-        return NATIVE(REAL(ioctl)(fd, request, arg));
-    r = memory_check(arg, sizeof(int), true);
     if (r == 0)
         r = ofd_disk(ofd, &disk);
     size = r < 0 ? r : acow_size(disk);
     if (size < 0)
         return (int)size;
-    *(int *)arg = (int)(size - (int64_t)ofd->state->offset);
+    *left = (int)(size - (int64_t)ofd->state->offset);
     return 0;
+}
+
+/* The kernel sets it on the placeholder. */
+static int set_nonblocking(struct ofd *ofd, int fd, void *arg)
+{
+    int r = NATIVE(REAL(ioctl)(fd, FIONBIO, arg));
+
+    if (r == 0)
+        ofd->state->flags = (ofd->state->flags & ~(uint32_t)O_NONBLOCK)
+                            | ((uint32_t)REAL(fcntl)(fd, F_GETFL) & O_NONBLOCK);
+    return r;
+}
+
+static int ioctl_disk(struct ofd *ofd, int fd, unsigned long request, void *arg)
+{
+    struct acow_disk *disk;
+    int r;
+
+    switch (request) {
+    case FIONREAD:
+        return left_to_read(ofd, arg);
+    case FIONBIO:
+        return set_nonblocking(ofd, fd, arg);
+    case FS_IOC_GETFLAGS:
+    case FS_IOC_SETFLAGS:
+    case FS_IOC_GETVERSION:
+    case FS_IOC_FSGETXATTR:
+        r = ofd_disk(ofd, &disk);
+        return r < 0 ? r : NATIVE(REAL(ioctl)(ofd->image_fd, request, arg));
+    default:
+        return NATIVE(REAL(ioctl)(fd, request, arg));
+    }
 }
 
 /*
  * The placeholder answers as a regular file does to what is for terminals and
- * block devices (ENOTTY), and fails what would move data (FICLONE).
+ * block devices (ENOTTY), and fails what would move data (FICLONE), or tell where it is: FIEMAP of the image
+ * would show holes where the backing file has data.
  */
 int hook_ioctl(int fd, unsigned long request, ...)
 {

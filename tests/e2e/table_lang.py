@@ -188,6 +188,7 @@ PASS = "rights* outlives* many* standard pidfd* plain_sender*"
 LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
 FAULT = "read write* calls* paths* numbers*"
+ATTR = "wait* xattr* owner* filesystem* advice* leases ioctls*"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
@@ -208,6 +209,7 @@ def c_programs(t):
     add("fd", FD, "half random")
     add("proc", PROC, "half random")
     add("fault", FAULT, "half random")
+    add("attr", ATTR, "half")
     add("spawn", SPAWN, "half random")
     add("pass", PASS, "half random")
     add("limit", LIMIT, "half random")
