@@ -6,6 +6,7 @@
 #include "fdtable.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -61,6 +62,8 @@ struct ofd *fdtable_get_slow(int fd)
 
         if (!ofd)
             return NULL;
+        /* As the call is on a flat file; from here on the thread's end would leave the count too high. */
+        pthread_testcancel();
         __atomic_fetch_add(&ofd->refs, 1, __ATOMIC_ACQ_REL);
         if (__atomic_load_n(&fdtable_slots[fd], __ATOMIC_ACQUIRE) == ofd)
             return ofd;

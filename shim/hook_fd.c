@@ -34,9 +34,9 @@ static int release(struct ofd *ofd)
     int r;
 
     record_drop(ofd);
-    process_busy++;
+    process_enter();
     r = ofd_unref(ofd);
-    process_busy--;
+    process_leave();
     errno = saved;
     return r;
 }

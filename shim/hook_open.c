@@ -28,9 +28,9 @@ static int open_disk(const char *real_path, int flags)
         errno = EEXIST;
         return -1;
     }
-    process_busy++;
+    process_enter();
     r = ofd_open(real_path, flags, &ofd, &fd);
-    process_busy--;
+    process_leave();
     if (trace_on && r == 0)
         trace_call(ofd, fd, fd, "open", "%#x", flags);
     if (r < 0) {

@@ -385,7 +385,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
     struct disk *disk;
     int r = 0;
 
-    process_busy++;
+    process_enter();
     pthread_mutex_lock(&lock);
     if (!ofd->engine) {
         r = disks_get(ofd->state->path, ofd_writable(ofd), ofd->state->dev, ofd->state->ino, &disk);
@@ -403,7 +403,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
         }
     }
     pthread_mutex_unlock(&lock);
-    process_busy--;
+    process_leave();
     *engine = ofd->engine;
     return r < 0 ? r : 0;
 }

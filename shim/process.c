@@ -33,8 +33,22 @@
 
 bool process_ending;
 __thread int process_busy;
+__thread bool process_holds_cancel;
+static __thread int cancel_state;       /* as the program has it */
 static pid_t self;
 static volatile char *not_forked;       /* wiped to 0 in the child of a fork */
+
+void process_hold_cancel(void)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    process_holds_cancel = true;
+}
+
+void process_let_cancel(void)
+{
+    process_holds_cancel = false;
+    pthread_setcancelstate(cancel_state, NULL);
+}
 
 static void begin_child(void)
 {

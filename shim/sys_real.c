@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hidden.h"
@@ -56,24 +57,28 @@ static int sys_close(int fd)
     return RESULT(hidden_close(fd));
 }
 
+/* By number, because libc's functions are cancellation points, and who is cancelled in the engine leaves locks. */
+#define BY_NUMBER(name, fd, at, count, off) \
+    MOVED(REAL(syscall)(SYS_##name, (long)(fd), at, (long)(count), (long)(off), 0l))
+
 __attribute__((hot)) static ssize_t sys_pread(int fd, void *buf, size_t len, int64_t off)
 {
-    return MOVED(REAL(pread)(fd, buf, len, off));
+    return BY_NUMBER(pread64, fd, buf, len, off);
 }
 
 static ssize_t sys_preadv(int fd, const struct iovec *iov, int iovcnt, int64_t off)
 {
-    return MOVED(REAL(preadv)(fd, iov, iovcnt, off));
+    return BY_NUMBER(preadv, fd, iov, iovcnt, off);
 }
 
 static ssize_t sys_pwrite(int fd, const void *buf, size_t len, int64_t off)
 {
-    return MOVED(REAL(pwrite)(fd, buf, len, off));
+    return BY_NUMBER(pwrite64, fd, buf, len, off);
 }
 
 static ssize_t sys_pwritev(int fd, const struct iovec *iov, int iovcnt, int64_t off)
 {
-    return MOVED(REAL(pwritev)(fd, iov, iovcnt, off));
+    return BY_NUMBER(pwritev, fd, iov, iovcnt, off);
 }
 
 static int sys_fdatasync(int fd)

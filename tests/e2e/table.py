@@ -35,8 +35,8 @@ MASKS = {
 }
 SHAPE_NEEDS = {"ext4": ("mkfs.ext4",), "db": ("sqlite3",)}
 C_PROGRAMS = ("stdio_ops", "std_ops", "stream_ops", "fd_ops", "attr_ops", "fault_ops",
-              "proc_ops", "spawn_ops", "pass_ops", "limit_ops", "place_ops", "thread_ops", "map_ops",
-              "aio_ops", "libaio_ops")
+              "proc_ops", "spawn_ops", "pass_ops", "limit_ops", "place_ops", "thread_ops",
+              "time_ops", "map_ops", "aio_ops", "libaio_ops")
 CXX_PROGRAMS = ("fstream_ops",)
 ALL = "random odd longer shorter half chain3 alone"
 
