@@ -27,6 +27,15 @@ static int bad_fd(void)
     return -1;
 }
 
+/*
+ * Not where the engine's own call has come back by way of a library that is preloaded behind this one:
+ * libeatmydata asks fcntl before it says that a file is synced.
+ */
+static bool is_hidden(int fd)
+{
+    return hidden_is(fd) && process_busy == 0;
+}
+
 /* The slot's end, after the descriptor's. */
 static int release(struct ofd *ofd)
 {
@@ -73,7 +82,7 @@ int hook_close(int fd)
             return close_disk(fd);
         fdtable_shadow(fd);
     }
-    if (__builtin_expect(hidden_is(fd), 0))
+    if (__builtin_expect(is_hidden(fd), 0))
         return bad_fd();
     return REAL(close)(fd);
 }
@@ -98,7 +107,7 @@ static int made(int fd, struct ofd *ofd)
 
 int hook_dup(int fd)
 {
-    if (hidden_is(fd))
+    if (is_hidden(fd))
         return bad_fd();
     return made(REAL(dup)(fd), fdtable_get(fd));
 }
@@ -127,7 +136,7 @@ static void before(int from, int to)
 
 int hook_dup2(int from, int to)
 {
-    if (hidden_is(from) || hidden_is(to))
+    if (is_hidden(from) || is_hidden(to))
         return bad_fd();
     if (from == to)
         return REAL(dup2)(from, to);
@@ -137,7 +146,7 @@ int hook_dup2(int from, int to)
 
 int hook_dup3(int from, int to, int flags)
 {
-    if (hidden_is(from) || hidden_is(to))
+    if (is_hidden(from) || is_hidden(to))
         return bad_fd();
     before(from, to);
     return replaced(REAL(dup3)(from, to, flags), to, fdtable_get(from));
@@ -231,7 +240,7 @@ int hook_fcntl(int fd, int cmd, ...)
     va_start(args, cmd);
     arg = va_arg(args, void *);
     va_end(args);
-    if (__builtin_expect(hidden_is(fd), 0))
+    if (__builtin_expect(is_hidden(fd), 0))
         return bad_fd();
     ofd = fdtable_get(fd);
     if (ofd)

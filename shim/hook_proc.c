@@ -22,8 +22,10 @@ static void part(void)
     int saved = errno;
 
     if (process_busy == 0 && !process_is_vfork_child()) {
+        process_enter();
         aio_hold();
         disks_park();
+        process_leave();
     }
     errno = saved;
 }

@@ -32,8 +32,13 @@ static int stat_path(int result, int dir, const char *path, bool follow, struct 
     struct stat disk;
 
     if (result == 0 && S_ISREG(st->st_mode) && path_is_disk(dir, path, follow, real_path)
-        && acow_stat(&sys_real, real_path, &disk) == 0)
+        && acow_stat(&sys_real, real_path, &disk) == 0) {
+        /* Somebody behind us may have a say in whose it is. */
+        disk.st_mode = st->st_mode;
+        disk.st_uid = st->st_uid;
+        disk.st_gid = st->st_gid;
         *st = disk;
+    }
     return result;
 }
 

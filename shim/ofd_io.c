@@ -100,8 +100,11 @@ static uint64_t length_of(const struct iovec *iov, int iovcnt)
 /* After the library's exit handler nobody comes to park the disk: each call does. */
 static void leave(struct acow_disk *disk)
 {
-    if (__builtin_expect(process_ending, 0))
+    if (__builtin_expect(process_ending, 0)) {
+        process_enter();
         acow_park(disk);
+        process_leave();
+    }
 }
 
 static void ask_alignment(struct ofd *ofd)

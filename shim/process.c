@@ -142,7 +142,9 @@ static void __attribute__((destructor)) finish(void)
 
     stream_flush();
     process_ending = true;
+    process_enter();
     aio_hold();
     disks_park();
+    process_leave();
     errno = saved;
 }

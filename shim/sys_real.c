@@ -57,7 +57,10 @@ static int sys_close(int fd)
     return RESULT(hidden_close(fd));
 }
 
-/* By number, because libc's functions are cancellation points, and who is cancelled in the engine leaves locks. */
+/*
+ * By number, because libc's functions are cancellation points, and who is cancelled in the engine leaves
+ * locks; and stat, because a library behind this one may have one that comes back here.
+ */
 #define BY_NUMBER(name, fd, at, count, off) \
     MOVED(REAL(syscall)(SYS_##name, (long)(fd), at, (long)(count), (long)(off), 0l))
 
@@ -103,12 +106,12 @@ static int64_t sys_lseek(int fd, int64_t off, int whence)
 
 static int sys_fstat(int fd, struct stat *st)
 {
-    return RESULT(REAL(fstat)(fd, st));
+    return RESULT((int)REAL(syscall)(SYS_fstat, (long)fd, st));
 }
 
 static int sys_stat(const char *path, struct stat *st)
 {
-    return RESULT(REAL(stat)(path, st));
+    return RESULT((int)REAL(syscall)(SYS_newfstatat, (long)AT_FDCWD, path, st, 0l));
 }
 
 static int sys_birth(int fd, int64_t *out)

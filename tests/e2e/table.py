@@ -22,6 +22,7 @@ import shlex
 import table_fs
 import table_io
 import table_lang
+import table_time
 import table_tools
 
 MASKS = {
@@ -78,7 +79,7 @@ class Table:
 
 def rows():
     table = Table()
-    for part in (table_io, table_fs, table_tools, table_lang):
+    for part in (table_io, table_fs, table_tools, table_lang, table_time):
         part.rows(table)
     names = [row.name for row in table.rows]
     twice = {name for name in names if names.count(name) > 1}

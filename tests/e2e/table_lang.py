@@ -189,8 +189,6 @@ LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
 FAULT = "read write* calls* paths* numbers*"
 ATTR = "wait* xattr* owner* filesystem* advice* leases ioctls*"
-TIME = ("atexit* signals* signal_log* cancel* cancel_asynchronous* "
-        "cancel_point*")
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
@@ -198,22 +196,6 @@ LATER = (
     ("place", "chroot_fork", "half", "a child cannot take part where the disk's names are out of reach"),
     ("place", "setuid_fork", "half", "a child cannot take part where it may not open the disk's files"),
 )
-
-
-def time(t):
-    """Programs that end with another status than 0, and the library that begins first and ends last."""
-    for mode in ("quick_exit", "_exit", "threads", "main_ends"):
-        t.add("time/" + mode, "{bin}/time_ops %s {img}; echo $?" % mode, on="half random", needs="cc",
-              writes=True)
-    build = ("cc -shared -fPIC -DLIBRARY {progs}/time_ops.c -o early.so && cc -pthread {progs}/time_ops.c "
-             "-Wl,--no-as-needed ./early.so -o use && ")
-    for name, how in (("linked", "./use plain {img}"),
-                      ("preloaded", "LD_PRELOAD=${LD_PRELOAD-}:./early.so {bin}/time_ops plain {img}"),
-                      ("preloaded_first", "LD_PRELOAD=./early.so:${LD_PRELOAD-} {bin}/time_ops plain {img}"),
-                      ("linked_quick", "./use quick_exit {img}; echo $?"),
-                      ("linked_fork", "./use atexit {img}; ./use _exit {img}; echo $?")):
-        t.add("time/" + name, build + "TIME_FILE={img} " + how + "; rm early.so use", on="half random",
-              needs="cc", writes=True)
 
 
 def c_programs(t):
@@ -228,8 +210,6 @@ def c_programs(t):
     add("proc", PROC, "half random")
     add("fault", FAULT, "half random")
     add("attr", ATTR, "half")
-    time(t)
-    add("time", TIME, "half random")
     add("spawn", SPAWN, "half random")
     add("pass", PASS, "half random")
     add("limit", LIMIT, "half random")
