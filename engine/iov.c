@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 ssize_t iov_total(const struct iovec *iov, int iovcnt)
 {
@@ -70,16 +71,47 @@ void iov_skip(struct iov_cursor *cursor, size_t len)
     }
 }
 
-void iov_zero(struct iov_cursor *cursor, size_t len)
+enum { POPULATE_READ = 22, POPULATE_WRITE = 23, PAGE = 4096 };
+
+/*
+ * The caller's memory may not be there, and then a system call says so, where a store would end the
+ * process. The kernel is asked to have it there; an old one does not know how.
+ */
+static int check_memory(const struct iovec *piece, int advice)
+{
+    uintptr_t at = (uintptr_t)piece->iov_base, from = at & ~(uintptr_t)(PAGE - 1);
+    int saved = errno, r = 0;
+
+    if (at < PAGE || (madvise((void *)from, at + piece->iov_len - from, advice) < 0
+                      && (errno == ENOMEM || errno == EFAULT)))
+        r = -EFAULT;
+    errno = saved;
+    return r;
+}
+
+int iov_check(const struct iovec *iov, int iovcnt)
+{
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < iovcnt; i++)
+        if (iov[i].iov_len)
+            r = check_memory(&iov[i], POPULATE_READ);
+    return r;
+}
+
+int iov_zero(struct iov_cursor *cursor, size_t len)
 {
     while (len > 0) {
         struct iovec piece = next(cursor, len);
 
         if (piece.iov_len == 0)
             break;
+        if (check_memory(&piece, POPULATE_WRITE) < 0)
+            return -EFAULT;
         memset(piece.iov_base, 0, piece.iov_len);
         len -= piece.iov_len;
     }
+    return 0;
 }
 
 void iov_advance(struct iovec **iov, int *iovcnt, size_t done)

@@ -25,8 +25,11 @@ size_t iov_take(struct iov_cursor *cursor, size_t len, struct iovec *out, int *n
 /* Moves on by len bytes. */
 void iov_skip(struct iov_cursor *cursor, size_t len);
 
-/* Moves on by len bytes, filling them with zeros. */
-void iov_zero(struct iov_cursor *cursor, size_t len);
+/* 0, or -EFAULT: some of it cannot be read. A system call for each, so for when something has failed. */
+int iov_check(const struct iovec *iov, int iovcnt);
+
+/* Moves on by len bytes, filling them with zeros. Returns 0 or -EFAULT: there is no memory. */
+int iov_zero(struct iov_cursor *cursor, size_t len);
 
 /* Drops `done` bytes from the front of an array of pieces, in place. */
 void iov_advance(struct iovec **iov, int *iovcnt, size_t done);

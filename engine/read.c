@@ -133,14 +133,17 @@ static int read_source(struct acow_disk *disk, const struct plan *plan, enum pla
     return read_from(disk, source, pieces, n, from, span);
 }
 
-static void zero_runs(const struct plan *plan, struct iov_cursor cursor)
+static int zero_runs(const struct plan *plan, struct iov_cursor cursor)
 {
-    for (int i = 0; i < plan->nruns; i++) {
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < plan->nruns; i++) {
         if (plan->runs[i].source == PLAN_ZERO)
-            iov_zero(&cursor, plan->runs[i].len);
+            r = iov_zero(&cursor, plan->runs[i].len);
         else
             iov_skip(&cursor, plan->runs[i].len);
     }
+    return r;
 }
 
 /* The range is within the disk; returns len, or less if only a part could be read. */
@@ -156,8 +159,9 @@ read_mixed(struct acow_disk *disk, const struct att *att, const struct iovec *io
         int r;
 
         plan_make(&plan, &att->bits, disk->backing_size, off + done, len - done);
-        zero_runs(&plan, cursor);
-        r = read_source(disk, &plan, PLAN_BACKING, cursor);
+        r = zero_runs(&plan, cursor);
+        if (r == 0)
+            r = read_source(disk, &plan, PLAN_BACKING, cursor);
         if (r == 0)
             r = read_source(disk, &plan, PLAN_IMAGE, cursor);
         /* The image ended early because the disk has been cut shorter: then it ends there. */

@@ -30,18 +30,27 @@ static int taken(pthread_mutex_t *lock, int r)
     return 1;
 }
 
+/* How many of these locks the thread has, or is about to have: a signal handler may come upon them. */
+static __thread int held __attribute__((tls_model("initial-exec")));
+
 int region_lock(struct acow_disk *disk, pthread_mutex_t *lock)
 {
-    int r = pthread_mutex_trylock(lock);
+    int r;
 
+    held++;
+    r = pthread_mutex_trylock(lock);
     if (r == EBUSY)
-        r = wait_mutex(disk, lock);
-    return taken(lock, r);
+        r = wait_mutex(disk, lock, held > 1);
+    r = taken(lock, r);
+    if (r < 0)
+        held--;
+    return r;
 }
 
 void region_unlock(pthread_mutex_t *lock)
 {
     pthread_mutex_unlock(lock);
+    held--;
 }
 
 uint64_t region_stripes(uint64_t off, uint64_t len)
@@ -74,7 +83,9 @@ bool region_try_all_stripes(struct region *region)
     for (int i = 0; i < REGION_STRIPES; i++) {
         pthread_mutex_t *lock = &region->stripes[i].lock;
 
+        held++;
         if (taken(lock, pthread_mutex_trylock(lock)) < 0) {
+            held--;
             region_unlock_stripes(region, (1ull << i) - 1);
             return false;
         }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "disk.h"
 #include "lock.h"
@@ -100,12 +101,17 @@ static struct timespec from_now(unsigned ms)
     return at;
 }
 
-int wait_mutex(struct acow_disk *disk, pthread_mutex_t *lock)
+int wait_mutex(struct acow_disk *disk, pthread_mutex_t *lock, bool holding)
 {
     struct patience patience = { 0 };
     struct holder owner;
     int r;
 
+    if (holding && thread_of(lock) == gettid()) {
+        msg_log(disk->sys, "%s: a signal handler came upon a write to the same place of this disk, and cannot "
+                "wait for it: it gets EDEADLK", disk->meta_path);
+        return -EDEADLK;
+    }
     for (;;) {
         struct timespec until = from_now(LOOK_MS);
 

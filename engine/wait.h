@@ -8,14 +8,19 @@
 #define ACOW_WAIT_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "addcow.h"
 
 /* How long to wait for a process that stays stopped. Milliseconds; for tests to set. */
 extern unsigned wait_patience;
 
-/* As pthread_mutex_lock, but -ETIMEDOUT if its holder is stopped, of which a line is logged. */
-int wait_mutex(struct acow_disk *disk, pthread_mutex_t *lock);
+/*
+ * As pthread_mutex_lock, but -ETIMEDOUT if its holder is stopped, of which a line is logged; and -EDEADLK if it
+ * is this thread: then a signal handler has come upon it. `holding` says that the thread has such a
+ * lock at all, since the number of a thread may be another's in another container.
+ */
+int wait_mutex(struct acow_disk *disk, pthread_mutex_t *lock, bool holding);
 
 /* The attach lock of disk->run_fd. 0, -ETIMEDOUT as above, or what the lock says. */
 int wait_attach(struct acow_disk *disk);

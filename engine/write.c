@@ -154,7 +154,9 @@ static ssize_t write_locked(struct acow_disk *disk, struct att *att, const struc
         if (done != 0)
             return done;
     }
-    return -ENOSPC;
+    /* The kernel wrote what it could, up to the caller's bytes. */
+    r = iov_check(req->iov, req->iovcnt);
+    return r < 0 ? r : -ENOSPC;
 }
 
 int write_copyup_locked(struct acow_disk *disk, struct att *att, uint64_t sector)

@@ -68,17 +68,17 @@ static uint32_t done_count;
 
 static bool held;               /* nothing more is to be begun */
 
-/* process_busy: a signal handler that interrupts this, and ends the process, cannot have the lock. */
+/* process_enter: a signal handler that interrupts this, and ends the process, cannot have the lock. */
 static void take(void)
 {
-    process_busy++;
+    process_enter();
     pthread_mutex_lock(&lock);
 }
 
 static void give(void)
 {
     pthread_mutex_unlock(&lock);
-    process_busy--;
+    process_leave();
 }
 
 bool aio_any(void)

@@ -69,6 +69,12 @@
 #ifndef HOOK_utmp
 #define HOOK_utmp(symbol, body)
 #endif
+#ifndef HOOK_socket
+#define HOOK_socket(symbol, body)
+#endif
+#ifndef HOOK_spawn
+#define HOOK_spawn(symbol, body)
+#endif
 #ifndef HOOK_proc
 #define HOOK_proc(symbol, body)
 #endif

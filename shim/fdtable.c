@@ -6,19 +6,62 @@
 #include "fdtable.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include "process.h"
 #include "real.h"
 
 static int highest = -1;        /* no slot above it was ever used */
 
+/* The child of a vfork has the memory of the thread that made it, and no other thread's. */
+static __thread struct {
+    pid_t child;                /* 0: none */
+    int count;                  /* more than there is room for: all numbers */
+    int fds[16];
+} shadow;
+
+#define SHADOWS (int)(sizeof(shadow.fds) / sizeof(shadow.fds[0]))
+
+void fdtable_shadow(int fd)
+{
+    if (!fdtable_is_disk(fd))
+        return;
+    if (shadow.child != getpid())
+        shadow.count = 0;
+    shadow.child = getpid();
+    if (shadow.count < SHADOWS)
+        shadow.fds[shadow.count] = fd;
+    if (shadow.count <= SHADOWS)
+        shadow.count++;
+    hot.shadowed = true;
+}
+
+static bool is_shadowed(int fd)
+{
+    if (shadow.child != getpid()) {
+        /* The child is gone: its parent runs again. */
+        shadow.child = 0;
+        hot.shadowed = false;
+        return false;
+    }
+    for (int i = 0; i < shadow.count && i < SHADOWS; i++)
+        if (shadow.fds[i] == fd)
+            return true;
+    return shadow.count > SHADOWS;
+}
+
 struct ofd *fdtable_get_slow(int fd)
 {
+    if (__builtin_expect(shadow.child != 0, 0) && is_shadowed(fd))
+        return NULL;
     for (;;) {
         struct ofd *ofd = __atomic_load_n(&hot.slots[fd], __ATOMIC_ACQUIRE);
 
         if (!ofd)
             return NULL;
+        /* As the call is on a flat file; from here on the thread's end would leave the count too high. */
+        pthread_testcancel();
         __atomic_fetch_add(&ofd->refs, 1, __ATOMIC_ACQ_REL);
         if (__atomic_load_n(&hot.slots[fd], __ATOMIC_ACQUIRE) == ofd)
             return ofd;
@@ -48,8 +91,13 @@ void fdtable_set(int fd, struct ofd *ofd)
 /* The table is the parent's, for the child of a vfork. */
 void fdtable_drop_stale(int fd)
 {
-    struct ofd *old = process_is_vfork_child() ? NULL : fdtable_take(fd);
+    struct ofd *old;
 
+    if (process_is_vfork_child()) {
+        fdtable_shadow(fd);
+        return;
+    }
+    old = fdtable_take(fd);
     if (old)
         ofd_unref(old);
 }

@@ -14,6 +14,9 @@ static inline bool fdtable_is_disk(int fd)
 
 struct ofd *fdtable_get_slow(int fd);
 
+/* In the child of a vfork: this number is something else here. The table, its parent's, is left alone. */
+void fdtable_shadow(int fd);
+
 /*
  * The ofd of a descriptor, held until fdtable_put, or NULL. While there is one
  * thread the count need not be atomic: a signal handler's use is over before the
@@ -28,7 +31,7 @@ static inline struct ofd *fdtable_get(int fd)
     ofd = __atomic_load_n(&hot.slots[fd], __ATOMIC_ACQUIRE);
     if (__builtin_expect(!ofd, 1))
         return NULL;
-    if (*hot.single_threaded) {
+    if (*hot.single_threaded && __builtin_expect(!hot.shadowed, 1)) {
         ofd->refs++;
         return ofd;
     }

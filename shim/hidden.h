@@ -20,6 +20,16 @@ static inline bool hidden_is(int fd)
  * A negative fd is returned as it is. */
 int hidden_move(int fd);
 
+/*
+ * Raises the limit of descriptors for a moment, for one of ours where the program has used up all that it
+ * may have; hidden_lower must follow. False if that is not allowed. Holds a lock.
+ */
+bool hidden_raise(void);
+void hidden_lower(void);
+
+/* In the child of a fork. */
+void hidden_after_fork(void);
+
 /* One that came by exec is ours too. */
 void hidden_mark(int fd);
 

@@ -15,6 +15,7 @@
 #include "addcow.h"
 #include "hooks.h"
 #include "leave.h"
+#include "memory.h"
 #include "path.h"
 #include "real.h"
 #include "sys_real.h"
@@ -77,7 +78,7 @@ int hook_futimes(int fd, const struct timeval times[2])
 /* The descriptor itself, by an empty path. */
 static bool is_itself(int dir, const char *path, int flags)
 {
-    return path && path[0] == '\0' && flags & AT_EMPTY_PATH && fdtable_is_disk(dir);
+    return !memory_is_bad(path) && path[0] == '\0' && flags & AT_EMPTY_PATH && fdtable_is_disk(dir);
 }
 
 /* By path, after the metadata file's own were set: the image's. */

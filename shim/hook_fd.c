@@ -13,6 +13,7 @@
 #include "hidden.h"
 #include "hooks.h"
 #include "leave.h"
+#include "memory.h"
 #include "process.h"
 #include "real.h"
 #include "record.h"
@@ -27,6 +28,15 @@ static int bad_fd(void)
     return -1;
 }
 
+/*
+ * Not where the engine's own call has come back by way of a library that is preloaded behind this one:
+ * libeatmydata asks fcntl before it says that a file is synced.
+ */
+static bool is_hidden(int fd)
+{
+    return hidden_is(fd) && process_busy == 0;
+}
+
 /* The slot's end, after the descriptor's. */
 static int release(struct ofd *ofd)
 {
@@ -34,9 +44,9 @@ static int release(struct ofd *ofd)
     int r;
 
     record_drop(ofd);
-    process_busy++;
+    process_enter();
     r = ofd_unref(ofd);
-    process_busy--;
+    process_leave();
     errno = saved;
     return r;
 }
@@ -68,9 +78,12 @@ static int close_disk(int fd)
 
 int hook_close(int fd)
 {
-    if (__builtin_expect(fdtable_is_disk(fd), 0) && !process_is_vfork_child())
-        return close_disk(fd);
-    if (__builtin_expect(hidden_is(fd), 0))
+    if (__builtin_expect(fdtable_is_disk(fd), 0)) {
+        if (!process_is_vfork_child())
+            return close_disk(fd);
+        fdtable_shadow(fd);
+    }
+    if (__builtin_expect(is_hidden(fd), 0))
         return bad_fd();
     ring_closed((unsigned)fd, (unsigned)fd);
     return REAL(close)(fd);
@@ -80,6 +93,8 @@ int hook_close(int fd)
 static int made(int fd, struct ofd *ofd)
 {
     if (fd < 0 || process_is_vfork_child()) {
+        if (fd >= 0)
+            fdtable_shadow(fd);
         if (ofd)
             fdtable_put(ofd);
         return fd;
@@ -94,7 +109,7 @@ static int made(int fd, struct ofd *ofd)
 
 int hook_dup(int fd)
 {
-    if (hidden_is(fd))
+    if (is_hidden(fd))
         return bad_fd();
     return made(REAL(dup)(fd), fdtable_get(fd));
 }
@@ -123,7 +138,7 @@ static void before(int from, int to)
 
 int hook_dup2(int from, int to)
 {
-    if (hidden_is(from) || hidden_is(to))
+    if (is_hidden(from) || is_hidden(to))
         return bad_fd();
     if (from == to)
         return REAL(dup2)(from, to);
@@ -133,7 +148,7 @@ int hook_dup2(int from, int to)
 
 int hook_dup3(int from, int to, int flags)
 {
-    if (hidden_is(from) || hidden_is(to))
+    if (is_hidden(from) || is_hidden(to))
         return bad_fd();
     before(from, to);
     return replaced(REAL(dup3)(from, to, flags), to, fdtable_get(from));
@@ -227,7 +242,7 @@ int hook_fcntl(int fd, int cmd, ...)
     va_start(args, cmd);
     arg = va_arg(args, void *);
     va_end(args);
-    if (__builtin_expect(hidden_is(fd), 0))
+    if (__builtin_expect(is_hidden(fd), 0))
         return bad_fd();
     ofd = fdtable_get(fd);
     if (ofd)
@@ -259,10 +274,12 @@ int hook_close_range(unsigned from, unsigned to, int flags)
 {
     if (from > to || flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
         return REAL(close_range)(from, to, flags);
-    if (!(flags & CLOSE_RANGE_CLOEXEC) && from < FD_LIMIT && !process_is_vfork_child()) {
+    if (!(flags & CLOSE_RANGE_CLOEXEC) && from < FD_LIMIT) {
+        bool borrowed = process_is_vfork_child();
+
         for (int fd = fdtable_next((int)from); fd < FD_LIMIT && (unsigned)fd <= to;
              fd = fdtable_next(fd + 1))
-            close_disk(fd);
+            borrowed ? fdtable_shadow(fd) : (void)close_disk(fd);
         ring_closed(from, to);
     }
     return close_around_hidden(from, to, flags);
@@ -275,25 +292,57 @@ void hook_closefrom(int from)
 
 /* ---- ioctl ------------------------------------------------------------- */
 
-static int ioctl_disk(struct ofd *ofd, int fd, unsigned long request, void *arg)
+static int left_to_read(struct ofd *ofd, int *left)
 {
     struct acow_disk *disk;
     int64_t size;
-    int r;
+    int r = memory_check(left, sizeof(*left), true);
 
-    if (request != FIONREAD)
-        return NATIVE(REAL(ioctl)(fd, request, arg));
-    r = ofd_disk(ofd, &disk);
+    if (r == 0)
+        r = ofd_disk(ofd, &disk);
     size = r < 0 ? r : acow_size(disk);
     if (size < 0)
         return (int)size;
-    *(int *)arg = (int)(size - (int64_t)ofd->state->offset);
+    *left = (int)(size - (int64_t)ofd->state->offset);
     return 0;
+}
+
+/* The kernel sets it on the placeholder. */
+static int set_nonblocking(struct ofd *ofd, int fd, void *arg)
+{
+    int r = NATIVE(REAL(ioctl)(fd, FIONBIO, arg));
+
+    if (r == 0)
+        ofd->state->flags = (ofd->state->flags & ~(uint32_t)O_NONBLOCK)
+                            | ((uint32_t)REAL(fcntl)(fd, F_GETFL) & O_NONBLOCK);
+    return r;
+}
+
+static int ioctl_disk(struct ofd *ofd, int fd, unsigned long request, void *arg)
+{
+    struct acow_disk *disk;
+    int r;
+
+    switch (request) {
+    case FIONREAD:
+        return left_to_read(ofd, arg);
+    case FIONBIO:
+        return set_nonblocking(ofd, fd, arg);
+    case FS_IOC_GETFLAGS:
+    case FS_IOC_SETFLAGS:
+    case FS_IOC_GETVERSION:
+    case FS_IOC_FSGETXATTR:
+        r = ofd_disk(ofd, &disk);
+        return r < 0 ? r : NATIVE(REAL(ioctl)(ofd->image_fd, request, arg));
+    default:
+        return NATIVE(REAL(ioctl)(fd, request, arg));
+    }
 }
 
 /*
  * The placeholder answers as a regular file does to what is for terminals and
- * block devices (ENOTTY), and fails what would move data (FICLONE).
+ * block devices (ENOTTY), and fails what would move data (FICLONE), or tell where it is: FIEMAP of the image
+ * would show holes where the backing file has data.
  */
 int hook_ioctl(int fd, unsigned long request, ...)
 {

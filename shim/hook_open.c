@@ -28,9 +28,9 @@ static int open_disk(const char *real_path, int flags)
         errno = EEXIST;
         return -1;
     }
-    process_busy++;
+    process_enter();
     r = ofd_open(real_path, flags, &ofd, &fd);
-    process_busy--;
+    process_leave();
     if (trace_on && r == 0)
         trace_call(ofd, fd, fd, "open", "%#x", flags);
     if (r < 0) {
@@ -118,7 +118,7 @@ int hook_creat(const char *path, mode_t mode)
 int hook_open_by_handle_at(int mount, struct file_handle *handle, int flags)
 {
     int fd = other(REAL(open_by_handle_at)(mount, handle, flags));
-    struct ofd *ofd = fd < 0 || process_is_vfork_child() ? NULL : ofd_adopt_file(fd, flags & O_CLOEXEC);
+    struct ofd *ofd = fd < 0 || process_is_vfork_child() ? NULL : ofd_adopt_file(fd, flags & O_CLOEXEC, false);
 
     if (ofd) {
         fdtable_set(fd, ofd);

@@ -12,10 +12,8 @@
 #include "disks.h"
 #include "fdtable.h"
 #include "hooks.h"
-#include "path.h"
 #include "process.h"
 #include "real.h"
-#include "report.h"
 #include "stream.h"
 
 /* The child of a vfork only borrows its parent's disks. */
@@ -24,8 +22,10 @@ static void part(void)
     int saved = errno;
 
     if (process_busy == 0 && !process_is_vfork_child()) {
+        process_enter();
         aio_hold();
         disks_park();
+        process_leave();
     }
     errno = saved;
 }
@@ -144,26 +144,6 @@ int hook_execle(const char *path, const char *arg, ...)
     return hook_execve(path, argv, envp);
 }
 
-int hook_posix_spawn(pid_t *pid, const char *path, const void *actions, const void *attributes,
-                     char *const argv[], char *const envp[])
-{
-    int r;
-
-    fdtable_bequeath(true);
-    r = REAL(posix_spawn)(pid, path, actions, attributes, argv, envp);
-    return failed(r);
-}
-
-int hook_posix_spawnp(pid_t *pid, const char *file, const void *actions, const void *attributes,
-                      char *const argv[], char *const envp[])
-{
-    int r;
-
-    fdtable_bequeath(true);
-    r = REAL(posix_spawnp)(pid, file, actions, attributes, argv, envp);
-    return failed(r);
-}
-
 int hook_execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
     part_for_exec();
@@ -223,16 +203,6 @@ int hook_forkpty(int *master, char *name, const struct termios *termios, const s
     if (r == 0)
         terminal_took_over();
     return r;
-}
-
-/* libc opens the file itself, in the child, where no hook is: it would be the metadata file. */
-int hook_addopen(void *actions, int fd, const char *path, int flags, mode_t mode)
-{
-    char real_path[PATH_LEN];
-
-    if (path_is_disk(AT_FDCWD, path, true, real_path))
-        return -report_unserved("posix_spawn_file_actions_addopen", real_path);
-    return REAL(posix_spawn_file_actions_addopen)(actions, fd, path, flags, mode);
 }
 
 #define HOOK_proc EXPORT

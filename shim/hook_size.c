@@ -6,6 +6,7 @@
 #include "hooks.h"
 #include "leave.h"
 #include "path.h"
+#include "process.h"
 #include "real.h"
 
 static int64_t __attribute__((noinline)) lseek_disk(int fd, int64_t off, int whence)
@@ -40,6 +41,7 @@ int hook_truncate(const char *path, int64_t size)
 
     if (!path_is_disk(AT_FDCWD, path, true, real_path))
         return REAL(truncate64)(path, size);
+    process_enter();
     r = size < 0 ? -EINVAL : disks_get(real_path, true, 0, 0, &disk);
     if (r == 0) {
         r = acow_truncate(disk->engine, (uint64_t)size);
@@ -47,6 +49,7 @@ int hook_truncate(const char *path, int64_t size)
         if (r == 0)
             r = end;
     }
+    process_leave();
     errno = r < 0 ? -r : saved;
     return r < 0 ? -1 : 0;
 }

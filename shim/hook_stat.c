@@ -12,6 +12,7 @@
 #include "addcow.h"
 #include "hooks.h"
 #include "leave.h"
+#include "memory.h"
 #include "path.h"
 #include "real.h"
 #include "sys_real.h"
@@ -31,8 +32,13 @@ static int stat_path(int result, int dir, const char *path, bool follow, struct 
     struct stat disk;
 
     if (result == 0 && S_ISREG(st->st_mode) && path_is_disk(dir, path, follow, real_path)
-        && acow_stat(&sys_real, real_path, &disk) == 0)
+        && acow_stat(&sys_real, real_path, &disk) == 0) {
+        /* Somebody behind us may have a say in whose it is. */
+        disk.st_mode = st->st_mode;
+        disk.st_uid = st->st_uid;
+        disk.st_gid = st->st_gid;
         *st = disk;
+    }
     return result;
 }
 
@@ -55,9 +61,14 @@ int hook_fstat(int fd, struct stat *st)
     return LEAVE(ofd, fd, stat_ofd(ofd, st), "fstat", "%s", "");
 }
 
+static bool is_empty(const char *path)
+{
+    return !memory_is_bad(path) && path[0] == '\0';
+}
+
 int hook_fstatat(int dir, const char *path, struct stat *st, int flags)
 {
-    if (path && path[0] == '\0' && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
+    if (is_empty(path) && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
         return hook_fstat(dir, st);
     return stat_path(REAL(fstatat)(dir, path, st, flags), dir, path,
                      !(flags & AT_SYMLINK_NOFOLLOW), st);
@@ -80,7 +91,7 @@ int hook_fxstat(int version, int fd, struct stat *st)
 
 int hook_fxstatat(int version, int dir, const char *path, struct stat *st, int flags)
 {
-    if (path && path[0] == '\0' && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
+    if (is_empty(path) && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
         return hook_fstat(dir, st);
     return stat_path(REAL(__fxstatat)(version, dir, path, st, flags), dir, path,
                      !(flags & AT_SYMLINK_NOFOLLOW), st);
@@ -127,7 +138,7 @@ int hook_statx(int dir, const char *path, int flags, unsigned mask, struct statx
     struct stat st;
     int r;
 
-    if (path && path[0] == '\0' && flags & AT_EMPTY_PATH && (ofd = fdtable_get(dir)) != NULL)
+    if (is_empty(path) && flags & AT_EMPTY_PATH && (ofd = fdtable_get(dir)) != NULL)
         return LEAVE(ofd, dir, statx_ofd(ofd, flags, mask, stx), "statx", "%#x", mask);
     r = REAL(statx)(dir, path, flags, mask, stx);
     if (r == 0 && S_ISREG(stx->stx_mode)

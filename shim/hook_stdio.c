@@ -1,17 +1,18 @@
 /*
- * fopen, fdopen, freopen. freopen keeps the descriptor's number, and where the
- * stream is stdin, stdout or stderr it keeps that name; the FILE itself
- * is a new one, because libc's cannot change over to or from one of ours.
+ * fopen, fdopen, freopen, fclose. freopen keeps the descriptor's number and the FILE, which a program may
+ * have noted anywhere: one of ours goes on as one, also over a plain file, and one of libc's becomes ours.
  */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hooks.h"
 #include "leave.h"
 #include "path.h"
+#include "process.h"
 #include "real.h"
-#include "report.h"
+#include "record.h"
 #include "stream.h"
 
 FILE *hook_fopen(const char *path, const char *mode)
@@ -67,11 +68,10 @@ static FILE **standard(FILE *file)
     return file == stdin ? &stdin : file == stdout ? &stdout : file == stderr ? &stderr : NULL;
 }
 
-static int reopen_fd(const char *path, int flags, int at)
+/* What has just been opened gets the stream's number, if the stream has one. */
+static int move_to(int fd, int at, int flags)
 {
-    int fd = hook_open(path, flags, 0666);
-
-    if (fd < 0 || at < 0 || fd == at)
+    if (at < 0 || fd == at)
         return fd;
     if (hook_dup3(fd, at, flags & O_CLOEXEC) < 0)
         at = -1;
@@ -79,29 +79,107 @@ static int reopen_fd(const char *path, int flags, int at)
     return at;
 }
 
-FILE *hook_freopen(const char *path, const char *mode, FILE *file)
+/* A stream of libc's that has not been opened well is closed. */
+static FILE *spoil(FILE *file, bool ours)
 {
-    char real_path[PATH_LEN];
-    bool ours = stream_is_ours(file);
-    FILE **name, *made;
-    int flags = stream_flags(mode), fd;
+    int saved = errno;
 
-    if (!ours && !(path && path_is_disk(AT_FDCWD, path, true, real_path)))
-        return REAL(freopen)(path, mode, file);
-    if (!path) {
-        report_unserved("freopen without a path", "a stream on a disk");
-        errno = EBADF;
-        return NULL;
-    }
-    fflush(file);
-    fd = flags < 0 ? -1 : reopen_fd(path, flags, fileno(file));
-    if (fd < 0)
-        return NULL;
-    made = fdtable_is_disk(fd) ? stream_make(fd, mode) : REAL(fdopen)(fd, mode);
-    name = standard(file);
+    if (ours)
+        hook_close(fileno(file));
+    else
+        REAL(freopen)("", "r", file);
+    errno = saved;
+    return NULL;
+}
+
+/*
+ * A stream of libc's: it is opened anew on something harmless, so that there is nothing left of
+ * what it was, and then becomes ours. The static ones that stdin, stdout and stderr begin as have no room
+ * for that: the name then stands for another one.
+ */
+static FILE *take_over(FILE *file, int fd, int flags, const char *mode)
+{
+    FILE **name = standard(file), *made;
+    char plain[3] = { mode[0], strchr(mode, '+') ? '+' : '\0', '\0' };
+    int at;
+
+    if (!name)
+        REAL(freopen)("/dev/null", plain, file);
+    at = move_to(fd, fileno(file), flags);
+    if (at < 0)
+        return spoil(file, false);
+    if (!name && stream_convert(file, at, mode) == 0)
+        return file;
+    /* The number's new meaning may have given the name a stream of ours. */
+    made = name && stream_is_ours(*name) ? *name : NULL;
+    if (made)
+        stream_renew(made, at, mode);
+    else
+        made = stream_make(at, mode);
     if (made && name)
         *name = made;
     return made;
+}
+
+static FILE *real_freopen(const char *path, const char *mode, FILE *file)
+{
+    FILE *made = REAL(freopen)(path, mode, file);
+
+    if (made)
+        fdtable_is_other(fileno(made));
+    return made;
+}
+
+FILE *hook_freopen(const char *path, const char *mode, FILE *file)
+{
+    char real_path[PATH_LEN], again[32];
+    bool ours = stream_is_ours(file);
+    FILE **name = standard(file);
+    int flags = stream_flags(mode), at = fileno(file), fd;
+
+    if (!ours && !(path ? path_is_disk(AT_FDCWD, path, true, real_path) : fdtable_is_disk(at)))
+        return real_freopen(path, mode, file);
+    if (!path) {
+        snprintf(again, sizeof(again), "/proc/self/fd/%d", at);
+        path = again;
+    }
+    fflush(file);
+    if (flags < 0)
+        errno = EINVAL;
+    fd = flags < 0 ? -1 : hook_open(path, flags, 0666);
+    if (fd < 0)
+        return spoil(file, ours);
+    if (file->_flags2 & STREAM_CLOEXEC)
+        flags |= O_CLOEXEC;
+    if (!ours)
+        return take_over(file, fd, flags, mode);
+    at = move_to(fd, at, flags);
+    if (at < 0)
+        return spoil(file, true);
+    stream_renew(file, at, mode);
+    if (name)
+        *name = file;
+    return file;
+}
+
+/* libc closes the number of a stream of its own, which may have become a disk's in the meantime. */
+int hook_fclose(FILE *file)
+{
+    int fd = fileno(file), r, saved;
+    struct ofd *ofd;
+
+    if (fd < 0 || !fdtable_is_disk(fd) || process_is_vfork_child() || stream_is_ours(file))
+        return REAL(fclose)(file);
+    ofd = fdtable_take(fd);
+    r = REAL(fclose)(file);
+    saved = errno;
+    if (ofd) {
+        record_drop(ofd);
+        ofd_unref(ofd);
+    }
+    stream_follow(fd);
+    errno = saved;
+    return r;
 }
 
 /* libc's own writes to the descriptor past every hook. */

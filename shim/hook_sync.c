@@ -4,6 +4,7 @@
 
 #include "hooks.h"
 #include "leave.h"
+#include "process.h"
 #include "real.h"
 
 int hook_fsync(int fd)
@@ -27,7 +28,9 @@ int hook_fdatasync(int fd)
 /* libc's sync has no result to tell of a failure, but what can be made durable is. */
 void hook_sync(void)
 {
+    process_enter();
     disks_flush();
+    process_leave();
     REAL(sync)();
 }
 

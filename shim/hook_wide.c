@@ -4,6 +4,7 @@
  * functions and the locale's conversion.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "hooks.h"
 #include "real.h"
@@ -157,22 +158,76 @@ int hook_wprintf_chk(int level, const wchar_t *format, ...)
     return VARIADIC(format, hook_vfwprintf_chk(stdout, level, format, args));
 }
 
-/* ---- scanf: not served, and says so ------------------------------------ */
+/* ---- scanf ------------------------------------------------------------- */
 
-static int refuse_scanf(void)
+typedef int scanner(FILE *file, const wchar_t *format, va_list args);
+
+/* A stream of libc's own on a copy of the next `room` bytes, or of as many as there are. */
+static FILE *copy_of(FILE *file, size_t room, bool *whole)
 {
-    errno = -report_unserved("fwscanf", "a stream on a disk");
-    return EOF;
+    char *text = malloc(room);
+    size_t len = text ? fread(text, 1, room, file) : 0;
+    int fd = text ? memfd_create("addcow-scanf", MFD_CLOEXEC) : -1;
+    FILE *copy = fd < 0 ? NULL : REAL(fdopen)(fd, "r");
+
+    *whole = len < room;
+    if (copy && REAL(pwrite)(fd, text, len, 0) != (ssize_t)len) {
+        REAL(fclose)(copy);
+        copy = NULL;
+    } else if (!copy && fd >= 0) {
+        REAL(close)(fd);
+    }
+    free(text);
+    return copy;
+}
+
+/*
+ * How much a format takes is found by trying: libc reads it from a copy of what comes next, and
+ * where that ends too soon, from a longer one.
+ */
+static int scan(FILE *file, const wchar_t *format, va_list args, scanner *real)
+{
+    int64_t start = ftello64(file), used = 0;
+    bool whole = false, ended = true;
+    int n = EOF;
+
+    if (start < 0) {
+        errno = -report_unserved("fwscanf", "a stream that cannot seek");
+        return EOF;
+    }
+    stream_wide(file, 1);
+    for (size_t room = 4096; ended && !whole; room *= 8) {
+        FILE *copy = copy_of(file, room, &whole);
+        va_list again;
+
+        if (!copy) {
+            fseeko64(file, start, SEEK_SET);
+            return EOF;
+        }
+        va_copy(again, args);
+        n = real(copy, format, again);
+        va_end(again);
+        used = ftello64(copy);
+        ended = feof(copy);
+        REAL(fclose)(copy);
+        fseeko64(file, start + (used > 0 ? used : 0), SEEK_SET);
+        if (ended && !whole)
+            fseeko64(file, start, SEEK_SET);
+    }
+    if (ended)
+        file->_flags |= _IO_EOF_SEEN;
+    return n;
 }
 
 int hook_vfwscanf(FILE *file, const wchar_t *format, va_list args)
 {
-    return is_ours(file) ? refuse_scanf() : REAL(vfwscanf)(file, format, args);
+    return is_ours(file) ? scan(file, format, args, REAL(vfwscanf)) : REAL(vfwscanf)(file, format, args);
 }
 
 int hook_vfwscanf_c99(FILE *file, const wchar_t *format, va_list args)
 {
-    return is_ours(file) ? refuse_scanf() : REAL(__isoc99_vfwscanf)(file, format, args);
+    return is_ours(file) ? scan(file, format, args, REAL(__isoc99_vfwscanf))
+                         : REAL(__isoc99_vfwscanf)(file, format, args);
 }
 
 int hook_vwscanf(const wchar_t *format, va_list args)

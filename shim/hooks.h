@@ -112,6 +112,7 @@ int hook_lockf(int fd, int cmd, int64_t len);
 
 FILE *hook_fopen(const char *path, const char *mode);
 FILE *hook_freopen(const char *path, const char *mode, FILE *stream);
+int hook_fclose(FILE *file);
 FILE *hook_fdopen(int fd, const char *mode);
 FILE *hook_setmntent(const char *path, const char *mode);
 int hook_dprintf(int fd, const char *format, ...);
@@ -252,6 +253,22 @@ int hook_posix_spawn(pid_t *pid, const char *path, const void *actions, const vo
                      char *const argv[], char *const envp[]);
 int hook_posix_spawnp(pid_t *pid, const char *file, const void *actions, const void *attributes,
                       char *const argv[], char *const envp[]);
+int hook_actions_init(void *actions);
+int hook_actions_destroy(void *actions);
 int hook_addopen(void *actions, int fd, const char *path, int flags, mode_t mode);
+int hook_addclose(void *actions, int fd);
+int hook_adddup2(void *actions, int fd, int to);
+int hook_addchdir(void *actions, const char *path);
+int hook_addfchdir(void *actions, int fd);
+int hook_addclosefrom(void *actions, int from);
+int hook_addtcsetpgrp(void *actions, int fd);
+
+struct msghdr;
+struct mmsghdr;
+ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags);
+int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags);
+ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags);
+int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout);
+int hook_pidfd_getfd(int pidfd, int target, unsigned flags);
 
 #endif

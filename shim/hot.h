@@ -26,6 +26,7 @@ struct real {
 struct hot {
     struct real real;
     const char *single_threaded;    /* &__libc_single_threaded; set before there is any ofd */
+    bool shadowed;                  /* a child of vfork may have changed what a number means */
     bool ending;                    /* the library's exit handler has run */
     struct ofd *slots[FD_LIMIT];    /* by descriptor; see fdtable.h */
     unsigned char hidden[FD_LIMIT]; /* see hidden.h */

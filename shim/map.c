@@ -40,14 +40,14 @@ static struct map *maps;
 /* A signal's handler that ends the process must not do so with the lock held. */
 static void lock_maps(void)
 {
-    process_busy++;
+    process_enter();
     pthread_mutex_lock(&lock);
 }
 
 static void unlock_maps(void)
 {
     pthread_mutex_unlock(&lock);
-    process_busy--;
+    process_leave();
 }
 
 /* ---- the list ------------------------------------------------------------ */
@@ -149,9 +149,9 @@ static int copy_up(const struct map *map, uint64_t off, size_t len)
 
     if (!map->writer)
         return 0;
-    process_busy++;
+    process_enter();
     r = acow_copy_up(map->writer->engine, off, len);
-    process_busy--;
+    process_leave();
     if (hot.ending)
         acow_park(map->writer->engine);
     return r;
@@ -288,12 +288,12 @@ int map_sync(void *addr, size_t len, int flags)
     int r = NATIVE(REAL(msync)(addr, len, flags));
 
     while (r == 0 && flags & MS_SYNC && (disk = next_writer(&at, end))) {
-        process_busy++;
+        process_enter();
         r = acow_flush(disk->engine);
         if (hot.ending)
             acow_park(disk->engine);
         disks_put(disk);
-        process_busy--;
+        process_leave();
     }
     return r;
 }

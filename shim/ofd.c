@@ -117,15 +117,19 @@ static int make_memfd(const char *path, uint64_t size)
     return fd;
 }
 
-/* The descriptor for the program: the lowest free number. */
-static int make_placeholder(int memfd, int flags)
+/* The descriptor for the program, under the number that was taken for it. */
+static int make_placeholder(int memfd, int flags, int number)
 {
     char path[40];
-    int fd;
+    int fd, r;
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
-    fd = REAL(open)(path, 3 | (flags & (O_CLOEXEC | O_APPEND | O_NONBLOCK)));
-    return fd < 0 ? -errno : fd;
+    fd = sys_real.open(path, 3 | (flags & (O_APPEND | O_NONBLOCK)), 0);
+    if (fd < 0)
+        return fd;
+    r = REAL(dup3)(fd, number, flags & O_CLOEXEC) < 0 ? -errno : number;
+    sys_real.close(fd);
+    return r;
 }
 
 static int note_image(struct ofd *ofd, struct ofd_state *state)
@@ -162,15 +166,21 @@ int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
 {
     struct ofd *ofd;
     int memfd = -1, r;
+    /* The lowest free number, taken before any of ours is opened, as a flat file would. */
+    int number = REAL(open)("/proc/self/fd", O_PATH | O_CLOEXEC);
 
-    if (access("/proc/self/fd", F_OK) < 0) {
+    if (number < 0 && errno != ENOENT)
+        return -errno;
+    if (number < 0) {
         report("%s: cannot open: there is no /proc/self/fd (mount /proc: mount -t proc proc /proc)",
                path);
         return -EOPNOTSUPP;
     }
     ofd = new_ofd();
-    if (!ofd)
+    if (!ofd) {
+        REAL(close)(number);
         return -ENOMEM;
+    }
     r = strlen(path) < sizeof(ofd->state->path) ? open_disk(ofd, path, flags) : -ENAMETOOLONG;
     if (r == 0) {
         int64_t size = acow_size(ofd->engine);
@@ -185,10 +195,11 @@ int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
         ofd->flags = (int)ofd->state->flags;
     }
     if (r == 0)
-        r = make_placeholder(memfd, flags);
+        r = make_placeholder(memfd, flags, number);
     if (memfd >= 0)
         sys_real.close(memfd);
     if (r < 0) {
+        REAL(close)(number);
         ofd_unref(ofd);
         return r;
     }
@@ -200,9 +211,14 @@ int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
 /* ---- adopting ---------------------------------------------------------- */
 
 /*
- * Only what this user made is taken on: a descriptor that someone else passed us
- * could name any file we may open.
+ * Only what this user made is taken on, or root, who may have become this user: a descriptor
+ * that someone else passed us could name any file we may open.
  */
+static bool is_trusted(const struct stat *st)
+{
+    return st->st_uid == geteuid() || st->st_uid == 0;
+}
+
 static bool is_placeholder(int fd, struct stat *st)
 {
     char link[32], name[64];
@@ -216,7 +232,7 @@ static bool is_placeholder(int fd, struct stat *st)
     if (n < 0)
         return false;
     name[n] = '\0';
-    return ofd_is_placeholder_name(name) && REAL(fstat)(fd, st) == 0 && st->st_uid == geteuid()
+    return ofd_is_placeholder_name(name) && REAL(fstat)(fd, st) == 0 && is_trusted(st)
            && st->st_size >= (int64_t)OFD_STATE_LEN;
 }
 
@@ -264,7 +280,7 @@ void ofd_path_of(int dir, const char *proc_path, char *out)
     out[0] = '\0';
     if (fd < 0)
         return;
-    if (sys_real.fstat(fd, &st) == 0 && st.st_uid == geteuid()
+    if (sys_real.fstat(fd, &st) == 0 && is_trusted(&st)
         && sys_real.pread(fd, &state, sizeof(state), 0) == (ssize_t)sizeof(state)
         && valid_state(&state)) {
         if (is_disk_at(state.path, &state))
@@ -287,7 +303,7 @@ static void inherit_image(struct ofd *ofd)
 
     if (state->heir_pid != getpid() && state->heir_pid != -getppid())
         return;
-    if (fd < 0 || fd >= FD_LIMIT || REAL(fstat)(fd, &st) < 0 || st.st_dev != state->image_dev
+    if (fd < 0 || fd >= FD_LIMIT || hidden_is(fd) || REAL(fstat)(fd, &st) < 0 || st.st_dev != state->image_dev
         || st.st_ino != state->image_ino)
         return;
     REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
@@ -326,12 +342,12 @@ struct ofd *ofd_adopt(int fd)
         return NULL;
     }
     ofd->flags = (int)ofd->state->flags;
-    __atomic_store_n(&ofd->state->shared, 1, __ATOMIC_RELAXED);
+    ofd_share(ofd);
     inherit_image(ofd);
     return ofd;
 }
 
-struct ofd *ofd_adopt_file(int fd, int cloexec)
+struct ofd *ofd_adopt_file(int fd, int cloexec, bool own)
 {
     struct ofd *ofd = NULL;
     char link[32], path[sizeof(ofd->state->path)];
@@ -351,7 +367,9 @@ struct ofd *ofd_adopt_file(int fd, int cloexec)
         || st.st_size == 0)
         return NULL;
     off = REAL(lseek)(fd, 0, SEEK_CUR);
-    if (ofd_open(path, flags, &ofd, &made) < 0)
+    if (own && st.st_uid != geteuid())
+        report("%s: another user's, so not opened as a disk for having been sent", path);
+    if ((own && st.st_uid != geteuid()) || ofd_open(path, flags, &ofd, &made) < 0)
         made = REAL(open)("/dev/null", 3);
     else
         ofd->state->offset = off > 0 ? (uint64_t)off : 0;
@@ -367,7 +385,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
     struct disk *disk;
     int r = 0;
 
-    process_busy++;
+    process_enter();
     pthread_mutex_lock(&lock);
     if (!ofd->engine) {
         r = disks_get(ofd->state->path, ofd_writable(ofd), ofd->state->dev, ofd->state->ino, &disk);
@@ -385,7 +403,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
         }
     }
     pthread_mutex_unlock(&lock);
-    process_busy--;
+    process_leave();
     *engine = ofd->engine;
     return r < 0 ? r : 0;
 }
@@ -463,12 +481,17 @@ void ofd_bequeath_end(struct ofd *ofd)
         REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
 }
 
+void ofd_share(struct ofd *ofd)
+{
+    __atomic_store_n(&ofd->state->shared, 1, __ATOMIC_RELAXED);
+}
+
 void ofd_share_all(void)
 {
     pthread_mutex_lock(&lock);
     for (struct ofd *ofd = all; ofd; ofd = ofd->next)
         if (in_use(ofd))
-            __atomic_store_n(&ofd->state->shared, 1, __ATOMIC_RELAXED);
+            ofd_share(ofd);
     pthread_mutex_unlock(&lock);
 }
 

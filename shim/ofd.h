@@ -70,9 +70,9 @@ struct ofd *ofd_adopt(int fd);
  * (the shell of `addcow-preload.sh cat <x.add-cow`): replaced, under the same number, by a
  * placeholder at the same offset. If the disk cannot be opened, the number
  * becomes one that fails every read and write. NULL if it is something else. `cloexec` is
- * O_CLOEXEC or 0.
+ * O_CLOEXEC or 0; with `own`, only a file of this user's is opened.
  */
-struct ofd *ofd_adopt_file(int fd, int cloexec);
+struct ofd *ofd_adopt_file(int fd, int cloexec, bool own);
 
 /* True for what /proc/self/fd shows of a placeholder. */
 bool ofd_is_placeholder_name(const char *link);
@@ -95,7 +95,8 @@ int ofd_unref(struct ofd *ofd);
 void ofd_bequeath(struct ofd *ofd, bool spawn);
 void ofd_bequeath_end(struct ofd *ofd);
 
-/* For every ofd in this process: another process may have it from now on. */
+/* Another process may have it from now on; and the same for every ofd in this process. */
+void ofd_share(struct ofd *ofd);
 void ofd_share_all(void);
 
 /* In the child of a fork. */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "ofd.h"
 #include "process.h"
 #include "real.h"
@@ -39,10 +40,20 @@ static int lock_robust(pthread_mutex_t *lock)
     return r;
 }
 
+/* The states whose locks this thread has: a signal handler may find the one that it wants among them. */
+static __thread const struct ofd_state *holding[4];
+static __thread int nholding;
+
 static bool lock_offset(struct ofd *ofd)
 {
     if (__libc_single_threaded && !__atomic_load_n(&ofd->state->shared, __ATOMIC_RELAXED))
         return false;
+    for (int i = 0; i < nholding; i++)
+        if (holding[i] == ofd->state)
+            return false;
+    if (nholding < (int)(sizeof(holding) / sizeof(holding[0])))
+        holding[nholding] = ofd->state;
+    nholding++;
     if (lock_robust(&ofd->state->lock) == EOWNERDEAD)
         pthread_mutex_consistent(&ofd->state->lock);
     return true;
@@ -50,15 +61,50 @@ static bool lock_offset(struct ofd *ofd)
 
 static void unlock_offset(struct ofd *ofd, bool locked)
 {
-    if (locked)
-        pthread_mutex_unlock(&ofd->state->lock);
+    if (!locked)
+        return;
+    pthread_mutex_unlock(&ofd->state->lock);
+    nholding--;
+}
+
+/*
+ * The offset moves on before the bytes do. A signal handler of this thread that uses it meanwhile finds
+ * the place behind them, as it would on a flat file, where it comes before a call or after.
+ */
+static uint64_t move_offset(struct ofd *ofd, uint64_t len)
+{
+    return __atomic_fetch_add(&ofd->state->offset, len, __ATOMIC_RELAXED);
+}
+
+/* Back by what there was not; unless somebody has gone on from there. */
+static void settle_offset(struct ofd *ofd, uint64_t moved_to, uint64_t end)
+{
+    if (moved_to != end)
+        __atomic_compare_exchange_n(&ofd->state->offset, &moved_to, end, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED);
+}
+
+/* How long a vector is; 0 where the call itself will say what is wrong with it. */
+static uint64_t length_of(const struct iovec *iov, int iovcnt)
+{
+    uint64_t len = 0;
+
+    if (iovcnt <= 0 || iovcnt > IOV_MAX || memory_is_bad(iov))
+        return 0;
+    for (int i = 0; i < iovcnt; i++)
+        if (__builtin_add_overflow(len, iov[i].iov_len, &len) || len > INT64_MAX)
+            return 0;
+    return len < TRANSFER_MAX ? len : TRANSFER_MAX;
 }
 
 /* After the library's exit handler nobody comes to park the disk: each call does. */
 static void leave(struct acow_disk *disk)
 {
-    if (__builtin_expect(hot.ending, 0))
+    if (__builtin_expect(hot.ending, 0)) {
+        process_enter();
         acow_park(disk);
+        process_leave();
+    }
 }
 
 static void ask_alignment(struct ofd *ofd)
@@ -141,6 +187,8 @@ ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t
         return -EBADF;
     if (off < 0)
         return -EINVAL;
+    if (iovcnt > 0 && memory_is_bad(iov))
+        return -EFAULT;
     n = check_direct(ofd, iov, iovcnt, (uint64_t)off);
     if (n < 0)
         return n;
@@ -149,15 +197,24 @@ ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t
     return n;
 }
 
+/* Never past the end: who is killed in a read leaves the offset where it then is, for others to write at. */
+static uint64_t length_there(struct ofd *ofd, uint64_t len)
+{
+    struct acow_disk *disk = __atomic_load_n(&ofd->engine, __ATOMIC_ACQUIRE);
+    int64_t left = (disk ? acow_size(disk) : 0) - (int64_t)ofd->state->offset;
+
+    return left <= 0 ? 0 : (uint64_t)left < len ? (uint64_t)left : len;
+}
+
 ssize_t ofd_readv(struct ofd *ofd, const struct iovec *iov, int iovcnt)
 {
     bool locked = lock_offset(ofd);
-    ssize_t n = iovcnt == 1
-        ? ofd_pread(ofd, iov->iov_base, iov->iov_len, (int64_t)ofd->state->offset)
-        : ofd_preadv(ofd, iov, iovcnt, (int64_t)ofd->state->offset);
+    uint64_t len = length_there(ofd, length_of(iov, iovcnt)), off = move_offset(ofd, len);
+    ssize_t n = iovcnt == 1 && !memory_is_bad(iov)
+        ? ofd_pread(ofd, iov->iov_base, iov->iov_len, (int64_t)off)
+        : ofd_preadv(ofd, iov, iovcnt, (int64_t)off);
 
-    if (n > 0)
-        ofd->state->offset += (uint64_t)n;
+    settle_offset(ofd, off + len, off + (n > 0 ? (uint64_t)n : 0));
     unlock_offset(ofd, locked);
     return n;
 }
@@ -173,10 +230,12 @@ static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, ui
         return n;
     if (!ofd_writable(ofd))
         return -EBADF;
+    if (iovcnt > 0 && memory_is_bad(iov))
+        return -EFAULT;
     n = check_direct(ofd, iov, iovcnt, off);
     if (n < 0)
         return n;
-    process_busy++;
+    process_enter();
     if (ofd->state->flags & O_APPEND || rwf & RWF_APPEND) {
         n = acow_append(disk, ofd->image_fd, iov, iovcnt, end);
     } else {
@@ -190,7 +249,7 @@ static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, ui
         if (r < 0)
             n = r;
     }
-    process_busy--;
+    process_leave();
     leave(disk);
     return n;
 }
@@ -207,11 +266,10 @@ ssize_t ofd_pwritev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_
 ssize_t ofd_writev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int rwf)
 {
     bool locked = lock_offset(ofd);
-    uint64_t end;
-    ssize_t n = write_at(ofd, iov, iovcnt, ofd->state->offset, rwf, &end);
+    uint64_t len = length_of(iov, iovcnt), off = move_offset(ofd, len), end = off;
+    ssize_t n = write_at(ofd, iov, iovcnt, off, rwf, &end);
 
-    if (n > 0)
-        ofd->state->offset = end;
+    settle_offset(ofd, off + len, n > 0 ? end : off);
     unlock_offset(ofd, locked);
     return n;
 }
@@ -319,9 +377,9 @@ int ofd_truncate(struct ofd *ofd, int64_t size)
         return r;
     if (!ofd_writable(ofd) || size < 0)
         return -EINVAL;
-    process_busy++;
+    process_enter();
     r = acow_truncate(disk, (uint64_t)size);
-    process_busy--;
+    process_leave();
     leave(disk);
     return r;
 }
@@ -337,9 +395,9 @@ int ofd_fallocate(struct ofd *ofd, int mode, int64_t off, int64_t len)
         return -EBADF;
     if (off < 0 || len <= 0)
         return -EINVAL;
-    process_busy++;
+    process_enter();
     r = acow_fallocate(disk, mode, (uint64_t)off, (uint64_t)len);
-    process_busy--;
+    process_leave();
     leave(disk);
     return r;
 }
@@ -351,9 +409,9 @@ int ofd_flush(struct ofd *ofd)
 
     if (r < 0)
         return r;
-    process_busy++;
+    process_enter();
     r = acow_flush(disk);
-    process_busy--;
+    process_leave();
     leave(disk);
     return r;
 }

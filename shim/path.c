@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "addcow.h"
+#include "memory.h"
 #include "ofd.h"
 #include "real.h"
 
@@ -30,11 +32,20 @@ static bool is_fd_path(const char *path)
     return name[0] >= '0' && name[0] <= '9' && name[strspn(name, "0123456789")] == '\0';
 }
 
+/*
+ * By number: a library behind this one may have a stat of its own that goes by way of __xstat, which is
+ * ours again (fakeroot's does).
+ */
+static int look(int dir, const char *path, struct stat *st, int flags)
+{
+    return (int)REAL(syscall)(SYS_newfstatat, (long)dir, path, st, (long)flags);
+}
+
 static bool has_content(int dir, const char *path)
 {
     struct stat st;
 
-    return REAL(fstatat)(dir, path, &st, 0) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+    return look(dir, path, &st, 0) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
 }
 
 /* Where such a path leads. A placeholder is never passed through: without a name it is a disk at "". */
@@ -68,7 +79,7 @@ static bool resolve(int dir, const char *path, bool follow, char real[PATH_LEN])
             return false;
         name = full;
     }
-    if (!follow && (REAL(fstatat)(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISLNK(st.st_mode)))
+    if (!follow && (look(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISLNK(st.st_mode)))
         return false;
     if (!has_content(dir, path))
         return false;
@@ -79,12 +90,17 @@ static bool resolve(int dir, const char *path, bool follow, char real[PATH_LEN])
     return true;
 }
 
+bool path_may_be_disk(const char *path)
+{
+    return acow_name_is_disk(path) || is_fd_path(path);
+}
+
 bool path_is_disk(int dir, const char *path, bool follow, char real[PATH_LEN])
 {
     int saved = errno;
     bool found = false;
 
-    if (!path)
+    if (memory_is_bad(path))
         return false;
     if (acow_name_is_disk(path))
         found = resolve(dir, path, follow, real);

@@ -14,4 +14,7 @@
  */
 bool path_is_disk(int dir, const char *path, bool follow, char real[PATH_LEN]);
 
+/* True if the name is one that a disk can have: path_is_disk must look at the file. */
+bool path_may_be_disk(const char *path);
+
 #endif

@@ -29,24 +29,42 @@
 #include "real.h"
 #include "report.h"
 #include "ring.h"
+#include "spawn.h"
 #include "stream.h"
+#include "sys_real.h"
 #include "trace.h"
 
 __thread int process_busy;
+__thread bool process_holds_cancel;
+static __thread int cancel_state;       /* as the program has it */
 static pid_t self;
 static volatile char *not_forked;       /* wiped to 0 in the child of a fork */
+
+void process_hold_cancel(void)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    process_holds_cancel = true;
+}
+
+void process_let_cancel(void)
+{
+    process_holds_cancel = false;
+    pthread_setcancelstate(cancel_state, NULL);
+}
 
 static void begin_child(void)
 {
     self = getpid();
     if (not_forked)
         *not_forked = 1;
+    hidden_after_fork();
     disks_after_fork();
     ofd_after_fork();
     aio_after_fork();
     map_after_fork();
     ring_after_fork();
     stream_after_fork();
+    spawn_after_fork();
     deep_arm();
 }
 
@@ -71,12 +89,12 @@ static void adopt_all(void)
     struct dirent64 *entry;
     char buf[4096];
     long n;
-    int dir = REAL(open)("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = sys_real.open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 
     if (dir < 0) {
         /* What is inherited cannot be told from other files, and would be passed through. */
         report("/proc/self/fd: cannot be read: %s: a disk that was inherited is not seen "
-               "(is /proc mounted?)", strerrordesc_np(errno));
+               "(is /proc mounted?)", strerrordesc_np(-dir));
         return;
     }
     while ((n = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
@@ -89,16 +107,16 @@ static void adopt_all(void)
                 continue;
             fd = atoi(entry->d_name);
             /* What is adopted may open the engine's own, further on in this very list. */
-            if (fd >= FD_LIMIT || fd == dir || fdtable_is_disk(fd) || hidden_is(fd))
+            if (fd >= FD_LIMIT || fdtable_is_disk(fd) || hidden_is(fd))
                 continue;
             ofd = ofd_adopt(fd);
             if (!ofd)
-                ofd = ofd_adopt_file(fd, 0);
+                ofd = ofd_adopt_file(fd, 0, false);
             if (ofd)
                 fdtable_set(fd, ofd);
         }
     }
-    REAL(close)(dir);
+    sys_real.close(dir);
 }
 
 static void __attribute__((constructor)) begin(void)
@@ -129,7 +147,9 @@ static void __attribute__((destructor)) finish(void)
 
     stream_flush();
     hot.ending = true;
+    process_enter();
     aio_hold();
     disks_park();
+    process_leave();
     errno = saved;
 }

@@ -5,6 +5,7 @@
 #define SHIM_PROCESS_H
 
 #include <stdbool.h>
+#include <sys/single_threaded.h>
 
 /*
  * How many calls this thread has under way that may hold a lock. Above 0 in _exit or exec
@@ -12,6 +13,26 @@
  * and are left as by a kill, which loses nothing.
  */
 extern __thread int process_busy;
+
+/*
+ * Around such a call. A thread that is cancelled meanwhile would leave its locks, and what it has counted, as they
+ * are: so the request waits until the call is over.
+ */
+void process_hold_cancel(void);
+void process_let_cancel(void);
+extern __thread bool process_holds_cancel;
+
+static inline void process_enter(void)
+{
+    if (process_busy++ == 0 && !__libc_single_threaded)
+        process_hold_cancel();
+}
+
+static inline void process_leave(void)
+{
+    if (--process_busy == 0 && __builtin_expect(process_holds_cancel, 0))
+        process_let_cancel();
+}
 
 /*
  * True in the child of a vfork: it shares our memory but not our descriptors, so the

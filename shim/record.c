@@ -13,6 +13,7 @@
 
 #include "addcow.h"
 #include "leave.h"
+#include "memory.h"
 #include "real.h"
 
 #define FIRST_OURS ((int64_t)ACOW_LOCK_FIRST)
@@ -54,24 +55,28 @@ static int find_range(struct ofd *ofd, struct acow_disk *disk, const struct floc
 
 int record_lock(struct ofd *ofd, int cmd, struct flock *fl)
 {
-    struct flock mine = *fl;
+    bool asks = cmd == F_GETLK || cmd == F_OFD_GETLK;
     struct acow_disk *disk;
+    struct flock mine;
     int64_t first = 0, last = 0;
-    int r = ofd_disk(ofd, &disk);
+    int r = memory_check(fl, sizeof(*fl), asks);
 
+    if (r == 0)
+        r = ofd_disk(ofd, &disk);
     if (r == 0)
         r = find_range(ofd, disk, fl, &first, &last);
     if (r < 0)
         return r;
     if (first >= FIRST_OURS)
         return -EOVERFLOW;
+    mine = *fl;
     mine.l_whence = SEEK_SET;
     mine.l_start = first;
     mine.l_len = (last < FIRST_OURS ? last + 1 : FIRST_OURS) - first;
     if (cmd == F_SETLK || cmd == F_SETLKW)
         ofd->record_locked = true;
     r = NATIVE(REAL(fcntl)(ofd->image_fd, cmd, &mine));
-    if (r < 0 || (cmd != F_GETLK && cmd != F_OFD_GETLK))
+    if (r < 0 || !asks)
         return r;
     if (mine.l_type == F_UNLCK) {
         fl->l_type = F_UNLCK;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -69,8 +70,11 @@ static int seek_cookie(void *cookie, off64_t *off, int whence)
 static int close_cookie(void *cookie)
 {
     struct stream *stream = cookie, **at;
-    int r = hook_close(stream->fd);
+    int r;
 
+    if (!stream)
+        return 0;
+    r = hook_close(stream->fd);
     pthread_mutex_lock(&lock);
     for (at = &list; *at && *at != stream; at = &(*at)->next)
         ;
@@ -103,11 +107,41 @@ int stream_flags(const char *mode)
     return flags;
 }
 
+static struct stream *find(FILE *file)
+{
+    struct stream *at;
+
+    pthread_mutex_lock(&lock);
+    for (at = list; at && at->file != file; at = at->next)
+        ;
+    pthread_mutex_unlock(&lock);
+    return at;
+}
+
+static const cookie_io_functions_t functions = {
+    read_cookie, write_cookie, seek_cookie, close_cookie,
+};
+
+/* libc puts a stream that only appends at the end from the start on. */
+static void begin(struct stream *stream, const char *mode)
+{
+    stream->file->_fileno = stream->fd;
+    if (stream_flags(mode) & O_CLOEXEC)
+        stream->file->_flags2 |= STREAM_CLOEXEC;
+    if (mode[0] == 'a' && !strchr(mode, '+'))
+        fseeko(stream->file, 0, SEEK_END);
+}
+
+static void enlist(struct stream *stream)
+{
+    pthread_mutex_lock(&lock);
+    stream->next = list;
+    list = stream;
+    pthread_mutex_unlock(&lock);
+}
+
 FILE *stream_make(int fd, const char *mode)
 {
-    static const cookie_io_functions_t functions = {
-        read_cookie, write_cookie, seek_cookie, close_cookie,
-    };
     struct stream *stream = calloc(1, sizeof(*stream));
     char plain[3] = { mode[0], strchr(mode, '+') ? '+' : '\0', '\0' };
 
@@ -119,26 +153,84 @@ FILE *stream_make(int fd, const char *mode)
         free(stream);
         return NULL;
     }
-    stream->file->_fileno = fd;
-    /* libc puts a stream that only appends at the end from the start on. */
-    if (mode[0] == 'a' && !plain[1])
-        fseeko(stream->file, 0, SEEK_END);
-    pthread_mutex_lock(&lock);
-    stream->next = list;
-    list = stream;
-    pthread_mutex_unlock(&lock);
+    begin(stream, mode);
+    enlist(stream);
     return stream->file;
 }
 
-static struct stream *find(FILE *file)
-{
-    struct stream *at;
+/*
+ * What fopencookie makes, and what of it lies in the room that fopen's streams have for their lock and
+ * for wide characters.
+ */
+struct cookie_file {
+    FILE file;
+    const void *calls;
+    struct stream *stream;
+    cookie_io_functions_t functions;
+    struct { int state, count; void *owner; } lock;
+};
 
-    pthread_mutex_lock(&lock);
-    for (at = list; at && at->file != file; at = at->next)
-        ;
-    pthread_mutex_unlock(&lock);
-    return at;
+/* One of ours with no descriptor: libc hides the pointers to functions that it keeps, so they are copied. */
+static const struct cookie_file *model(void)
+{
+    static FILE *made;
+
+    if (!__atomic_load_n(&made, __ATOMIC_ACQUIRE))
+        __atomic_store_n(&made, fopencookie(NULL, "r", functions), __ATOMIC_RELEASE);
+    return (struct cookie_file *)made;
+}
+
+int stream_convert(FILE *file, int fd, const char *mode)
+{
+    struct cookie_file *to = (struct cookie_file *)file;
+    struct stream *stream;
+
+    /* Its lock lies right behind it if it is fopen's or fdopen's, and nobody holds it. */
+    if ((char *)file->_lock != (char *)&to->stream || malloc_usable_size(file) < sizeof(*to)
+        || !model())
+        return -ENOTSUP;
+    stream = calloc(1, sizeof(*stream));
+    if (!stream)
+        return -ENOMEM;
+    stream->fd = fd;
+    stream->file = file;
+    memset(&to->lock, 0, sizeof(to->lock));
+    file->_lock = (void *)&to->lock;
+    to->stream = stream;
+    to->functions = model()->functions;
+    to->calls = model()->calls;
+    file->_mode = -1;
+    file->_wide_data = (void *)-1;      /* as libc has it for a stream without */
+    file->_offset = -1;
+    begin(stream, mode);
+    enlist(stream);
+    return 0;
+}
+
+void stream_renew(FILE *file, int fd, const char *mode)
+{
+    enum { NO_READS = 4, NO_WRITES = 8, PUTTING = 0x800, APPENDING = 0x1000 };
+    struct stream *stream = find(file);
+
+    flockfile(file);
+    __fpurge(file);
+    file->_flags &= ~(NO_READS | NO_WRITES | PUTTING | APPENDING | _IO_EOF_SEEN | _IO_ERR_SEEN);
+    if (!strchr(mode, '+'))
+        file->_flags |= mode[0] == 'r' ? NO_WRITES : NO_READS;
+    if (mode[0] == 'a')
+        file->_flags |= APPENDING;
+    file->_IO_read_base = file->_IO_read_ptr = file->_IO_read_end = file->_IO_buf_base;
+    file->_IO_write_base = file->_IO_write_ptr = file->_IO_write_end = file->_IO_buf_base;
+    file->_offset = -1;
+    stream->fd = fd;
+    stream->wide = 0;
+    memset(&stream->in, 0, sizeof(stream->in));
+    memset(&stream->out, 0, sizeof(stream->out));
+    begin(stream, mode);
+    for (int i = 0; i < 3; i++)
+        if (standards[i].ours == file)
+            standards[i].ours = NULL;
+    funlockfile(file);
 }
 
 bool stream_is_ours(FILE *file)

@@ -6,8 +6,20 @@
 #include <stdio.h>
 #include <wchar.h>
 
+/* In a FILE's _flags2: was opened with "e", which every freopen then keeps to. */
+#define STREAM_CLOEXEC 0x40
+
 /* A stream over a placeholder, whose fileno is that; NULL and errno. */
 FILE *stream_make(int fd, const char *mode);
+
+/*
+ * Makes a stream of libc's, which has just been opened on `fd` in this mode and has done nothing since, one
+ * of ours, in its place: whoever has noted the pointer has the disk. 0, or -ENOTSUP: no room.
+ */
+int stream_convert(FILE *file, int fd, const char *mode);
+
+/* One of ours goes on as if made anew, on another descriptor, disk or not. */
+void stream_renew(FILE *file, int fd, const char *mode);
 
 /* True if this is one of them; stream_any, if any is. */
 bool stream_is_ours(FILE *file);

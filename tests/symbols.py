@@ -258,7 +258,7 @@ def spoiled(surface, hooked, exported, text):
     yield "a name that is none", seen("belongs into [neither]", new=added("names", "strlen: x"))
     yield "a glob among names", seen("a glob among names", new=added("names", "get*: x"))
     yield "an alias of nothing", seen("is no other name", new=text.replace(
-        "\nfclose fcloseall pclose: same", "\nfclose fcloseall pclose: alias"))
+        "\nfcloseall pclose: same", "\nfcloseall pclose: alias"))
     yield "another name uncalled", seen("by another name, so it must be tried",
                                         [name for name in hooked if name != "llseek"],
                                         [name for name in exported if name != "llseek"],

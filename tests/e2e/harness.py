@@ -420,12 +420,15 @@ def prepare(rows):
         shapes.build(name, os.path.join(WORK, "shapes", name))
     shapes.build_inputs(WORK + "/in")
     shapes.build_same(WORK + "/same")
-    for source in table.C_PROGRAMS:
-        if any("{bin}/%s " % source in row.cmd and not missing(row.needs) for row in rows):
-            subprocess.run(["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread",
-                            "-o", WORK + "/bin/" + source,
-                            os.path.join(common.HERE, "programs", source + ".c"),
-                            *table.C_LIBRARIES.get(source, [])], check=True, env={"PATH": common.PATH})
+    for compiler, standard, suffix, sources in (("cc", "gnu11", ".c", table.C_PROGRAMS),
+                                                 ("c++", "c++17", ".cc", table.CXX_PROGRAMS)):
+        for source in sources:
+            if any("{bin}/%s " % source in row.cmd and not missing(row.needs) for row in rows):
+                subprocess.run([compiler, "-std=" + standard, "-O1", "-Wall", "-Wextra", "-Werror",
+                                "-pthread", "-o", WORK + "/bin/" + source,
+                                os.path.join(common.HERE, "programs", source + suffix),
+                                *table.C_LIBRARIES.get(source, [])], check=True,
+                               env={"PATH": common.PATH})
 
 
 def selected(rows, pattern):

@@ -22,6 +22,7 @@ import shlex
 import table_fs
 import table_io
 import table_lang
+import table_time
 import table_tools
 
 MASKS = {
@@ -34,8 +35,11 @@ MASKS = {
     "killed": (rb"\d+ Killed", b"Killed"),
 }
 SHAPE_NEEDS = {"ext4": ("mkfs.ext4",), "db": ("sqlite3",)}
-C_PROGRAMS = ("stdio_ops", "std_ops", "fd_ops", "proc_ops", "thread_ops", "map_ops", "aio_ops",
-              "libaio_ops", "uring_ops", "uring_more", "uring_raw", "deep_ops")
+C_PROGRAMS = ("stdio_ops", "std_ops", "stream_ops", "fd_ops", "attr_ops", "fault_ops",
+              "proc_ops", "spawn_ops", "pass_ops", "limit_ops", "place_ops", "thread_ops",
+              "time_ops", "map_ops", "aio_ops", "libaio_ops", "uring_ops", "uring_more", "uring_raw",
+              "deep_ops")
+CXX_PROGRAMS = ("fstream_ops",)
 # What is linked to the ones that need more than libc.
 C_LIBRARIES = {"uring_ops": ["-luring"], "uring_more": ["-luring"]}
 ALL = "random odd longer shorter half chain3 alone"
@@ -78,7 +82,7 @@ class Table:
 
 def rows():
     table = Table()
-    for part in (table_io, table_fs, table_tools, table_lang):
+    for part in (table_io, table_fs, table_tools, table_lang, table_time):
         part.rows(table)
     names = [row.name for row in table.rows]
     twice = {name for name in names if names.count(name) > 1}

@@ -178,12 +178,20 @@ print(hashlib.sha256(m).hexdigest(), f.read(1004)[-4:])
 # Modes of programs/*.c; those with a * write.
 STDIO = ("read getc fgets seek ungetc setvbuf fdopen rplus* update* append* aplus* write* wplus* "
          "wtrunc* printf* dprintf* memory large eof dup* threads* exit* wide lock open_modes*")
+STREAM = ("same pending* mode* fails standard dup_over* memory buffers* fopen_modes* wscanf* "
+          "wscanf_long*")
 FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx locks* overlap* "
       "tmpname signals errno_kept* direct*")
 MAP = ("shared* private private_write readonly reader_and_writer* errors* outlives* past_end* "
        "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags numbers* "
        "threads* left* append*")
-PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
+PROC = "cloexec vfork* vfork_over* spawn* scan_close exec_fds fork_threads"
+SPAWN = "read write* order chdir flags attributes programs"
+PASS = "rights* outlives* many* standard pidfd* plain_sender*"
+LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
+PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
+FAULT = "read write* calls* paths* numbers*"
+ATTR = "wait* xattr* owner* filesystem* advice* leases ioctls*"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
@@ -193,9 +201,8 @@ URING_MORE = "fixed* files* many* direct* sqpoll* polled* kinds* select* threads
 URING_RAW = "basic* fixed*"
 DEEP = "basic* state signals sigsys waits stacks* threads* forks* executes"
 LATER = (
-    ("proc", "spawn_open", "half", "a disk opened by posix_spawn's file actions is not served"),
-    ("std", "freopen_same", "half text", "a disk's stream is another than the one that freopen "
-     "was given; the old one fails with EBADF"),
+    ("place", "chroot_fork", "half", "a child cannot take part where the disk's names are out of reach"),
+    ("place", "setuid_fork", "half", "a child cannot take part where it may not open the disk's files"),
 )
 
 
@@ -210,6 +217,18 @@ def c_programs(t):
     add("stdio", STDIO, "half text")
     add("fd", FD, "half random")
     add("proc", PROC, "half random")
+    add("fault", FAULT, "half random")
+    add("attr", ATTR, "half")
+    add("spawn", SPAWN, "half random")
+    add("pass", PASS, "half random")
+    add("limit", LIMIT, "half random")
+    add("place", PLACE, "half random")
+    # Who cannot reach the run-time file's name any more leaves it; the next writer takes it over.
+    for mode in ("chroot", "chroot_exit"):
+        t.add("place/" + mode, "{bin}/place_ops %s {img}; : >>{img}" % mode, on="half random", needs="cc",
+              writes=True)
+    t.add("place/setuid_exec", "chmod -f 666 {img} ../d.raw; {bin}/place_ops setuid_exec {img}",
+          on="half random", needs="cc", writes=True)
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")
@@ -224,7 +243,8 @@ def c_programs(t):
         t.add("map/%s-cut" % mode, "truncate -s 77777 {img}; {bin}/map_ops %s {img}" % mode,
               on="random half chain3", needs="cc", writes=True)
     t.add("map/orphan", "{bin}/map_ops orphan {img} | cat", on="half longer", needs="cc", writes=True)
-    add("std", "freopen freopen_write*", "half text")
+    add("stream", STREAM, "half text")
+    add("std", "freopen freopen_same freopen_write*", "half text")
     add("std", "stdin_getchar stdin_fread stdin_scanf stdin_seek stdin_mixed", "half text",
         "x <{img}")
     add("std", "stdout_printf* stdout_seek* stdout_buffered*", "half", "x >{img}")
@@ -239,6 +259,11 @@ for off in (0, 5000, 70000):
     print(go(fd, buf, 3000, ctypes.c_long(off), 0), sum(buf.raw))
     print(go(fd, buf, 3000, ctypes.c_long(off + 1234), 1))
 """), on="half random", needs=LIBURING + " /usr/bin/python3", writes=True, scratch=["plugin.so"])
+    for mode, redirect in (("read", "{img}"), ("write*", "{img}"), ("modes*", "{img}"),
+                           ("unbuffered*", "{img}"), ("cin", "x <{img}"), ("cout*", "x >{img}")):
+        name = mode.rstrip("*")
+        t.add("fstream/" + name, "{bin}/fstream_ops %s %s" % (name, redirect), on="half text",
+              needs="c++", writes=mode.endswith("*"))
     # Where a library is looked for depends on who calls dlopen; with a sanitizer it is its runtime.
     if not common.SANITIZER:
         t.add("dl/runpath", "mkdir p; echo 'int seven(void) { return 7; }' | cc -shared -fPIC -xc - -o p/seven.so; "

@@ -244,7 +244,7 @@ Test(stopped, nobody_is, .init = begin, .fini = tmp_end)
     }
     while (!__atomic_load_n(&shared->held, __ATOMIC_ACQUIRE))
         usleep(1000);
-    check(wait_mutex(disk, &shared->lock) == 0);
+    check(wait_mutex(disk, &shared->lock, false) == 0);
     pthread_mutex_unlock(&shared->lock);
     check(wait_child(pid) == 0 && !said[0]);
     must_close(disk);

@@ -64,6 +64,51 @@ static void do_vfork(const char *path)
     close(fd);
 }
 
+/* The child gives the file's numbers other meanings, for itself alone. */
+static void do_vfork_over(const char *path)
+{
+    int fd = must_open(path, O_RDWR), other = must_open(path, O_RDWR), third = dup(other), status;
+    int null = open("/dev/null", O_RDWR), out[2];
+
+    lseek(third, 500, SEEK_SET);
+    if (pipe(out) < 0)
+        exit(1);
+    for (int round = 0; round < 3; round++) {
+        long results[8];
+        pid_t pid = vfork();
+
+        if (pid == 0) {
+            int failed = 0;
+
+            dup2(round == 0 ? out[1] : null, fd);
+            results[0] = write(fd, "one", 3);
+            results[1] = pwrite(fd, "two", 3, 7000) < 0 ? -errno : 0;
+            close(other);
+            results[2] = open("in/text", O_RDONLY) - other;
+            results[3] = read(other, buf, 20);
+            if (round == 2)
+                failed = close_range(3, 100, 0);
+            results[4] = write(third, "three", 5) < 0 ? -errno : 5;
+            results[5] = failed;
+            if (round == 1)
+                execl("/nonexistent", "x", (char *)NULL);
+            results[6] = write(fd, "four", 4) < 0 ? -errno : 4;
+            _exit(7);
+        }
+        waitpid(pid, &status, 0);
+        printf("status %x:", (unsigned)status);
+        for (int i = 0; i < 7; i++)
+            printf(" %ld", results[i]);
+        printf("\n");
+        said("own", pwrite(fd, "own", 3, 60000 + round * 1000));
+        said("other", pwrite(other, "other", 5, 61000 + round * 1000));
+        said("offset", lseek(third, 0, SEEK_CUR));
+        got("read", pread(fd, buf, 100, 60000));
+    }
+    said("piped", read(out[0], buf, 100));
+    printf("%.7s\n", buf);
+}
+
 static void do_spawn(const char *path)
 {
     posix_spawn_file_actions_t actions;
@@ -87,21 +132,6 @@ static void do_spawn(const char *path)
     fflush(stdout);
     said("system", system("head -c 3 disk.add-cow | cksum"));
     close(fd);
-}
-
-static void do_spawn_open(const char *path)
-{
-    posix_spawn_file_actions_t actions;
-    char *args[] = { "sh", "-c", "cksum <&9", NULL };
-    int status = -1;
-    pid_t pid;
-
-    posix_spawn_file_actions_init(&actions);
-    said("addopen", posix_spawn_file_actions_addopen(&actions, 9, path, O_RDONLY, 0));
-    fflush(stdout);
-    said("spawn", posix_spawnp(&pid, "sh", &actions, NULL, args, environ));
-    waitpid(pid, &status, 0);
-    said("status", status);
 }
 
 static void do_scan_close(const char *path)
@@ -167,8 +197,8 @@ static void do_fork_threads(const char *path)
 }
 
 static const struct mode modes[] = {
-    { "cloexec", do_cloexec }, { "vfork", do_vfork }, { "spawn", do_spawn },
-    { "spawn_open", do_spawn_open }, { "scan_close", do_scan_close }, { "exec_fds", do_exec_fds },
+    { "cloexec", do_cloexec }, { "vfork", do_vfork }, { "vfork_over", do_vfork_over },
+    { "spawn", do_spawn }, { "scan_close", do_scan_close }, { "exec_fds", do_exec_fds },
     { "fork_threads", do_fork_threads },
 };
 
