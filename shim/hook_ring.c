@@ -1,10 +1,12 @@
 /*
- * The system calls of io_uring as such, by liburing's functions of their names and by number. The queue
- * is found by what the program has mapped. Functions return a negative errno, as liburing's do.
+ * The system calls of io_uring as such, by liburing's functions of their names and by number. The
+ * queue is found by what the program has mapped. Functions return a negative errno, as liburing's
+ * do.
  *
- * A ring that is not known, as it came from elsewhere or was made by an inline system call, may have
- * requests on disks in its queue, and is refused while any disk is open. So are, then, rings whose
- * queue a thread of the kernel empties (IORING_SETUP_SQPOLL): nobody could come before that.
+ * A ring that is not known, as it came from elsewhere or was made by an inline system call, may
+ * have requests on disks in its queue, and is refused while any disk is open. So are, then, rings
+ * whose queue a thread of the kernel empties (IORING_SETUP_SQPOLL): nobody could come before
+ * that.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 /*
- * liburing's functions that put requests before the kernel, that register files, and that make and end
- * a ring. It makes its system calls inline, so these are the places where one can come before
- * them. Its struct io_uring is public, for its inline functions: what stands here has been the
- * same since 2.0, and is checked before it is believed.
+ * liburing's functions that put requests before the kernel, that register files, and that make
+ * and end a ring. It makes its system calls inline, so these are the places where one can come
+ * before them. Its struct io_uring is public, for its inline functions: what stands here has been
+ * the same since 2.0, and is checked before it is believed.
  */
 #include <signal.h>
 
@@ -49,7 +49,9 @@ _Static_assert(sizeof(void *) != 8 || (offsetof(struct io_uring, flags) == 192
 
 static bool is_within(const char *memory, size_t size, const void *at)
 {
-    return size == 0 || ((const char *)at >= memory && (const char *)at + sizeof(unsigned) <= memory + size);
+    const char *place = at;
+
+    return size == 0 || (place >= memory && place + sizeof(unsigned) <= memory + size);
 }
 
 static bool makes_sense(const struct io_uring *ring)
@@ -206,8 +208,8 @@ int hook_ring_submit_and_get_events(struct io_uring *ring)
     SUBMIT(io_uring_submit_and_get_events, ring);
 }
 
-int hook_ring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe, unsigned count,
-                                      struct __kernel_timespec *timeout, void *mask)
+int hook_ring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
+                                      unsigned count, struct __kernel_timespec *timeout, void *mask)
 {
     SUBMIT(io_uring_submit_and_wait_timeout, ring, cqe, count, timeout, mask);
 }

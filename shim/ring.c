@@ -1,16 +1,18 @@
 /*
  * What waits for what. Requests of a ring are independent of each other, so one that must be done
- * here is done before it is submitted. But a chain (IOSQE_IO_LINK, IOSQE_IO_HARDLINK) is done in its order,
- * and a request with IOSQE_IO_DRAIN after all before it and before all after it. The rules:
+ * here is done before it is submitted. But a chain (IOSQE_IO_LINK, IOSQE_IO_HARDLINK) is done in
+ * its order, and a request with IOSQE_IO_DRAIN after all before it and before all after it. The
+ * rules:
  *
- *  - Those at the beginning of a chain are done here, one after the other, as far as there is one that
- *    the kernel cannot do; the first that is left to the kernel keeps the others waiting.
- *  - What waits is left to the kernel, which keeps the order, also where that means to bring
- *    the range of a disk into the image first (ring_op.c). What cannot be made so fails with EBADF, and
- *    is reported.
- *  - A request that fails breaks its chain. The one in its place fails too, so the kernel calls off the
- *    rest, which is left as it is. A read or write that falls short breaks it as well, and no request
- *    can be made to do that: it is taken out of the chain, and the rest completes with ECANCELED.
+ *  - Those at the beginning of a chain are done here, one after the other, as far as there is one
+ *    that the kernel cannot do; the first that is left to the kernel keeps the others waiting.
+ *  - What waits is left to the kernel, which keeps the order, also where that means to bring the
+ *    range of a disk into the image first (ring_rw.c). What cannot be made so fails with EBADF,
+ *    and is reported.
+ *  - A request that fails breaks its chain. The one in its place fails too, so the kernel calls
+ *    off the rest, which is left as it is. A read or write that falls short breaks it as well,
+ *    and no request can be made to do that: it is taken out of the chain, and the rest completes
+ *    with ECANCELED.
  *  - From a drain on all that is submitted to the ring waits, until the ring is seen to be idle.
  */
 #include "ring.h"
@@ -144,7 +146,8 @@ static void call_off(struct ring *ring, const struct ring_queue *queue, unsigned
     }
 }
 
-static void walk_chain(struct ring *ring, const struct ring_queue *queue, unsigned from, unsigned end)
+static void walk_chain(struct ring *ring, const struct ring_queue *queue, unsigned from,
+                       unsigned end)
 {
     unsigned doing = end_of_doing(ring, queue, from, end);
     bool waits = false;

@@ -1,9 +1,10 @@
 /*
- * io_uring on disks. A request reaches the kernel as an entry of a submission queue, in memory that
- * program and kernel share. Before the kernel may take the entries from there (in io_uring_submit
- * and its like, or in io_uring_enter), those about disks are changed to what the kernel can do:
- * the same on a hidden descriptor, or a request that does nothing and has the result of what was done
- * here. Once the kernel has taken them they are changed back, as a program may use them again.
+ * io_uring on disks. A request reaches the kernel as an entry of a submission queue, in memory
+ * that program and kernel share. Before the kernel may take the entries from there (in
+ * io_uring_submit and its like, or in io_uring_enter), those about disks are changed to what the
+ * kernel can do: the same on a hidden descriptor, or a request that does nothing and has the
+ * result of what was done here. Once the kernel has taken them they are changed back, as a
+ * program may use them again.
  *
  *  ring.c          walks the entries: links, drains, and what waits for what
  *  ring_op.c       what becomes of one request; ring_rw.c: if it reads or writes
@@ -83,8 +84,8 @@ void ring_end(const struct ring_queue *queue);
 void ring_after_fork(void);
 
 /*
- * Fixed files: `count` of them were registered from slot `from` on, -1: none, -2: what was there before.
- * ring_clear_slots: there are none any more.
+ * Fixed files: `count` of them were registered from slot `from` on, -1: none, -2: what was there
+ * before. ring_clear_slots: there are none any more.
  */
 void ring_set_slots(struct ring *ring, unsigned from, const int *fds, unsigned count);
 void ring_clear_slots(struct ring *ring);
@@ -97,10 +98,10 @@ struct ofd *ring_disk(struct ring *ring, int fd, bool fixed);
 /* The entry that stands at a position. */
 struct io_uring_sqe *ring_entry(const struct ring_queue *queue, unsigned pos);
 
-/* Before the kernel may take the entries [from, to): 0, or -EAGAIN. The ring is locked in all of these. */
+/* Before the kernel may take the entries [from, to): 0, or -EAGAIN. The ring is locked. */
 int ring_before(struct ring *ring, const struct ring_queue *queue, unsigned from, unsigned to);
 
-/* After it may have. */
+/* After it may have. The ring is locked. */
 void ring_after(struct ring *ring, const struct ring_queue *queue);
 
 /* ---- ring_op.c --------------------------------------------------------------- */
@@ -128,8 +129,8 @@ enum ring_way ring_do(struct ring_request *req);
 bool ring_needs_doing(struct ring_request *req);
 
 /*
- * Ways to end: with a result; with EBADF, after a report that `what` is not served; by leaving it to
- * the kernel on the descriptor `fd`, which `ofd` is held for from now on.
+ * Ways to end: with a result; with EBADF, after a report that `what` is not served; by leaving it
+ * to the kernel on the descriptor `fd`, which `ofd` is held for from now on.
  */
 enum ring_way ring_done(struct ring_request *req, int64_t result);
 enum ring_way ring_refuse(struct ring_request *req, const char *what, const char *disk);

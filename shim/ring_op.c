@@ -1,8 +1,9 @@
 /*
- * What becomes of one request. What the kernel can do on a hidden descriptor of the disk it is given: many
- * reads and writes (ring_rw.c), and what is true of the image or the metadata file as such. So is a sync,
- * of the image, once the bits are safe: the writes that are the kernel's set none. All else
- * is done here, as by the calls of the same names; if it has to wait for others, it is not served.
+ * What becomes of one request. What the kernel can do on a hidden descriptor of the disk it is
+ * given: many reads and writes (ring_rw.c), and what is true of the image or the metadata file as
+ * such. So is a sync, of the image, once the bits are safe: the writes that are the kernel's set
+ * none. All else is done here, as by the calls of the same names; if it has to wait for others,
+ * it is not served.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -76,8 +77,8 @@ static enum ring_way change_size(struct ring_request *req, struct ofd *ofd)
     const struct io_uring_sqe *sqe = req->sqe;
 
     if (req->waits)
-        return ring_refuse(req, "io_uring/fallocate or ftruncate that has to wait for other requests",
-                      ofd->state->path);
+        return ring_refuse(req, "io_uring/fallocate or ftruncate that has to wait for others",
+                           ofd->state->path);
     if (sqe->opcode == RING_OP_FTRUNCATE)
         return ring_done(req, ofd_truncate(ofd, (int64_t)sqe->off));
     return ring_done(req, ofd_fallocate(ofd, (int)sqe->len, (int64_t)sqe->off, (int64_t)sqe->addr));
@@ -117,8 +118,8 @@ static enum ring_way on_disk(struct ring_request *req)
         trace_call(ofd, before.fd, way == RING_DONE ? req->result : 0,
                    before.opcode == IORING_OP_FSYNC ? "io_uring/fsync" :
                    before.opcode == IORING_OP_FALLOCATE ? "io_uring/fallocate" :
-                   ring_transfer_name(before.opcode), "%u, %lld%s", before.len, (long long)before.off,
-                   way == RING_CHANGED ? " (begun)" : "");
+                   ring_transfer_name(before.opcode), "%u, %lld%s", before.len,
+                   (long long)before.off, way == RING_CHANGED ? " (begun)" : "");
     if (__builtin_expect(hot.ending, 0) && ofd->engine)
         acow_park(ofd->engine);
     if (way != RING_CHANGED)
@@ -184,7 +185,8 @@ static enum ring_way open_disk(struct ring_request *req)
         return ring_refuse(req, "io_uring/openat into a fixed file", path);
     if (how && how->resolve)
         return ring_refuse(req, "io_uring/openat2 with a restricted path", path);
-    return ring_done(req, by_errno(hook_openat(sqe->fd, path, flags, how ? (mode_t)how->mode : sqe->len)));
+    return ring_done(req, by_errno(hook_openat(sqe->fd, path, flags,
+                                               how ? (mode_t)how->mode : sqe->len)));
 }
 
 static enum ring_way stat_disk(struct ring_request *req)
@@ -197,12 +199,14 @@ static enum ring_way stat_disk(struct ring_request *req)
 
     if (itself)
         path = "";
-    if (!itself && (!path || !path_is_disk(sqe->fd, path, !(flags & AT_SYMLINK_NOFOLLOW), real_path)))
+    if (!itself
+        && (!path || !path_is_disk(sqe->fd, path, !(flags & AT_SYMLINK_NOFOLLOW), real_path)))
         return RING_LEFT;
     if (req->waits)
         return ring_refuse(req, "io_uring/statx that has to wait for other requests",
                       itself ? "a disk" : real_path);
-    return ring_done(req, by_errno(hook_statx(sqe->fd, path, flags, sqe->len, ring_pointer(sqe->off))));
+    return ring_done(req, by_errno(hook_statx(sqe->fd, path, flags, sqe->len,
+                                              ring_pointer(sqe->off))));
 }
 
 static enum ring_way close_disk(struct ring_request *req)
@@ -235,7 +239,8 @@ static enum ring_way update_files(struct ring_request *req)
     }
     for (unsigned i = 0; i < sqe->len; i++)
         if (fdtable_is_disk(fds[i]))
-            return ring_refuse(req, "io_uring/files_update with slots of the kernel's choice", "a disk");
+            return ring_refuse(req, "io_uring/files_update of slots that the kernel chooses",
+                               "a disk");
     return RING_LEFT;
 }
 

@@ -1,10 +1,11 @@
 /*
  * A request that does nothing and completes with the result that is wanted. A count is that of a
- * write to /dev/null. An error, since Linux 6.12, is what a no-op is told to complete with (since 6.10 in
- * truth, but 6.12 is told by a feature). Before that, the errors that programs look for come from
- * requests that must fail so, and all others become EBADF, which is said.
+ * write to /dev/null. An error, since Linux 6.12, is what a no-op is told to complete with (since
+ * 6.10 in truth, but 6.12 is told by a feature). Before that, the errors that programs look for
+ * come from requests that must fail so, and all others become EBADF, which is said.
  *
- * All of these fail when they are begun, not when they are submitted: that would end the submission.
+ * All of these fail when they are begun, not when they are submitted: that would end the
+ * submission.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,8 +62,8 @@ static void set_failure(struct io_uring_sqe *sqe, int err)
         sqe->len = 1;
         break;
     default:
-        report("a request of io_uring failed: %s; it completes with EBADF, as this kernel has no way to "
-               "give it another error", strerrordesc_np(err));
+        report("a request of io_uring failed: %s; it completes with EBADF, as this kernel has no way "
+               "to give it another error", strerrordesc_np(err));
     }
 }
 

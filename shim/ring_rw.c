@@ -1,7 +1,8 @@
 /*
- * Reads and writes. The kernel does those whose sectors are all in the image, and reads of sectors that
- * are all in one flat file below. All else is done here, as by the calls of the same names, if it need
- * not wait; else the range is brought into the image, which changes nothing that is read.
+ * Reads and writes. The kernel does those whose sectors are all in the image, and reads of
+ * sectors that are all in one flat file below. All else is done here, as by the calls of the same
+ * names, if it need not wait; else the range is brought into the image, which changes nothing
+ * that is read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,8 +109,8 @@ static int64_t move(const struct transfer *t, const struct io_uring_sqe *sqe)
 }
 
 /*
- * Makes it one that the kernel can do: 1, or 0 if that cannot be. A read that goes past the end is as
- * short on the image as on the disk.
+ * Makes it one that the kernel can do: 1, or 0 if that cannot be. A read that goes past the end
+ * is as short on the image as on the disk.
  */
 static int bring_up(const struct ring_request *req, const struct transfer *t)
 {

@@ -1,10 +1,10 @@
 /*
- * The rings of this process. One that liburing made is known by where its queue is, since
- * it may have no descriptor any more; one that was made by number is known by its descriptor, and where
+ * The rings of this process. One that liburing made is known by where its queue is, since it may
+ * have no descriptor any more; one that was made by number is known by its descriptor, and where
  * its queue is by what is mapped from that.
  *
- * A ring's memory in this table stays for ever, so that who looks for one without the lock can follow
- * the list. A fixed file holds its disk open, as it does a file.
+ * A ring's memory in this table stays for ever, so that who looks for one without the lock can
+ * follow the list. A fixed file holds its disk open, as it does a file.
  */
 #include <stdlib.h>
 #include <string.h>

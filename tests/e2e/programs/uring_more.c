@@ -1,6 +1,6 @@
 /*
- * io_uring by liburing: fixed files and buffers, requests that open, close and tell, many at once, and
- * rings of all kinds. `uring_more MODE FILE`.
+ * io_uring by liburing: fixed files and buffers, requests that open, close and tell, many at
+ * once, and rings of all kinds. `uring_more MODE FILE`.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -318,7 +318,8 @@ static void do_fork(const char *path)
 
 static const struct mode modes[] = {
     { "fixed", do_fixed }, { "files", do_files }, { "many", do_many }, { "direct", do_direct },
-    { "sqpoll", do_sqpoll }, { "polled", do_polled }, { "kinds", do_kinds }, { "select", do_select },
+    { "sqpoll", do_sqpoll }, { "polled", do_polled }, { "kinds", do_kinds },
+    { "select", do_select },
     { "threads", do_threads }, { "fork", do_fork },
 };
 
