@@ -178,8 +178,8 @@ STDIO = ("read getc fgets seek ungetc setvbuf fdopen rplus* update* append* aplu
 FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx locks* overlap* "
       "tmpname signals errno_kept* direct*")
 MAP = ("shared* private private_write readonly reader_and_writer* errors* outlives* past_end* "
-       "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags numbers* "
-       "threads* left* append*")
+       "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags dropped* "
+       "numbers* threads* left* append*")
 PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
 THREAD = "offset* append* numbers* sizes* processes*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
