@@ -153,7 +153,7 @@ parts := boot e2e crosscheck exercise kill-workers kill-programs selftest hostil
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e = $(PYTHON) tests/e2e/harness.py $(if $(MOST),--most $(MOST))
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
-run_exercise = $(PYTHON) tests/exercise/exercise.py -n $(or $(OPS),200000) -s $(or $(SEED),1) \
+run_exercise = $(PYTHON) tests/exercise/exercise.py -n $(or $(OPS),120000) -s $(or $(SEED),1) \
 	$(if $(FAMILIES),-f $(FAMILIES))
 run_kill-workers = $(kill) -n $(or $(KILLS),60) -s $(or $(SEED),1) -l $(kill_preload)
 run_kill-programs = $(PYTHON) tests/kill/programs.py -n $(shell expr $(or $(KILLS),60) / 4) -s $(or $(SEED),1)
@@ -190,7 +190,7 @@ check-build: all $(unit) $(tool_unit) $(power) $(kill) $(exercise) fuzzers-repla
 check-boot: all ## run one part: boot a guest from a disk
 check-e2e: all ## … real programs, on a plain file and on a disk
 check-crosscheck: all ## … random operations against an independent decoder
-check-exercise: all $(exercise) ## … random operations by every way to a file, in processes and threads (OPS=200000 SEED=1)
+check-exercise: all $(exercise) ## … random operations by every way to a file, in processes and threads (OPS=120000 SEED=1)
 check-kill: check-kill-workers check-kill-programs ## … programs killed and stopped at random points (KILLS=1000 SEED=1)
 check-kill-workers: $(tool) $(kill)
 check-kill-programs: all

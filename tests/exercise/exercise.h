@@ -52,6 +52,8 @@ struct shared {
     uint64_t cuts[WORKERS + 1];
     unsigned range_of[WORKERS];
     unsigned failed, phase;
+    volatile unsigned reported; /* and the report is complete */
+    uint64_t together;          /* bytes that all have read by one description's offset */
     pthread_barrier_t barrier;
     uint64_t noted[WORKERS];    /* how many operations each has noted */
     struct note notes[WORKERS][NOTES];

@@ -226,6 +226,8 @@ static bool await_all(pid_t *pids)
             good = false;
         }
     }
+    for (int i = 0; shared->failed && !shared->reported && i < 1000; i++)
+        usleep(10000);
     for (unsigned i = 0; i < shared->processes; i++)
         if (pids[i]) {
             kill(pids[i], SIGKILL);

@@ -157,6 +157,7 @@ void model_fail(struct worker *w, const char *format, ...)
         va_end(args);
         fputc('\n', stderr);
         history(note->off, note->len ? note->len : 1, -1);
+        shared->reported = 1;
     }
     _exit(1);
 }
@@ -188,6 +189,7 @@ static void __attribute__((noreturn)) differ(struct worker *w, uint64_t off, uin
     show_bytes("seen:    ", seen + first, last - first);
     show_bytes("expected:", model + first, last - first);
     history(off + first, 1, seen[first]);
+    shared->reported = 1;
     _exit(1);
 }
 

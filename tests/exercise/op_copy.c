@@ -197,6 +197,8 @@ static void from_pipe(struct worker *w)
 
         if (refused(n)) {
             n = read(ends[0], w->buf, len - done);
+            if (n <= 0)
+                model_fail(w, "the pipe gave %zd: %s", n, strerror(errno));
             model_result(w, pwrite(w->fd, w->buf, (size_t)n, at), n);
             at += n;
         }

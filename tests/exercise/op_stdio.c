@@ -10,7 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static FILE *begin(struct worker *w, const char *mode)
+#define MOST 40000
+/* Without a buffer libc reads a disk, which is a stream of functions to it, byte by byte. */
+#define MOST_UNBUFFERED 1500
+
+static FILE *begin(struct worker *w, const char *mode, size_t *most)
 {
     static const int kinds[] = { _IOFBF, _IOFBF, _IONBF, _IOLBF };
     FILE *f;
@@ -26,8 +30,14 @@ static FILE *begin(struct worker *w, const char *mode)
     }
     if (!f)
         model_fail(w, "cannot open a stream: %s", strerror(errno));
-    if (worker_chance(w, 2))
-        setvbuf(f, NULL, kinds[worker_below(w, 4)], 1 + (size_t)worker_below(w, 20000));
+    *most = MOST;
+    if (worker_chance(w, 2)) {
+        int kind = kinds[worker_below(w, 4)];
+
+        setvbuf(f, NULL, kind, 1 + (size_t)worker_below(w, 20000));
+        if (kind == _IONBF)
+            *most = MOST_UNBUFFERED;
+    }
     return f;
 }
 
@@ -56,12 +66,12 @@ static size_t by_characters(struct worker *w, FILE *f, size_t len)
     return n;
 }
 
-static void read_some(struct worker *w, FILE *f)
+static void read_some(struct worker *w, FILE *f, size_t most)
 {
     uint64_t off;
     size_t len, n;
 
-    if (!worker_pick_wide(w, 40000, &off, &len))
+    if (!worker_pick_wide(w, most, &off, &len))
         return;
     model_note(w, READS, "fread", off, len, 0);
     seek(w, f, off);
@@ -85,12 +95,12 @@ static void put(struct worker *w, FILE *f, size_t len)
     model_result(w, (int64_t)n, (int64_t)len);
 }
 
-static void write_some(struct worker *w, FILE *f)
+static void write_some(struct worker *w, FILE *f, size_t most)
 {
     uint64_t off;
     size_t len;
 
-    if (!worker_pick(w, 40000, &off, &len))
+    if (!worker_pick(w, most, &off, &len))
         return;
     model_make(w, "fwrite", off, len, w->data);
     seek(w, f, off);
@@ -124,15 +134,16 @@ static void append_some(struct worker *w, FILE *f)
 void stdio_run(struct worker *w)
 {
     bool appends = w->tail && worker_chance(w, 3);
-    FILE *f = begin(w, w->reader ? "r" : appends ? "a+" : "r+");
+    size_t most;
+    FILE *f = begin(w, w->reader ? "r" : appends ? "a+" : "r+", &most);
 
     for (uint64_t times = 1 + worker_below(w, 7); times > 0; times--) {
         if (w->reader || worker_chance(w, 2))
-            read_some(w, f);
+            read_some(w, f, most);
         else if (appends)
             append_some(w, f);
         else
-            write_some(w, f);
+            write_some(w, f, most);
     }
     if (fclose(f) != 0)
         model_fail(w, "fclose: %s", strerror(errno));

@@ -178,6 +178,23 @@ static void compare_all(struct worker *w)
     }
 }
 
+/* Now and then all read by the one description that they share: each byte comes once. */
+static bool is_together(void)
+{
+    return shared->phase % 4 == 3;
+}
+
+static void read_together(struct worker *w)
+{
+    size_t len = 500 + (size_t)worker_below(w, 3000);
+    ssize_t n;
+
+    model_note(w, READS, "read of all, together", 0, (size_t)shared->size, 0);
+    while ((n = read(shared->common, w->buf, len)) > 0)
+        __atomic_add_fetch(&shared->together, (uint64_t)n, __ATOMIC_RELAXED);
+    model_result(w, n, 0);
+}
+
 /* ---- one worker -------------------------------------------------------------------- */
 
 static void take_range(struct worker *w)
@@ -192,6 +209,7 @@ static void take_range(struct worker *w)
 void phase_run(struct worker *w)
 {
     unsigned phases = (unsigned)((shared->ops + shared->phase_ops - 1) / shared->phase_ops);
+    uint64_t size;
 
     w->reader = only_reads(w->number);
     w->fd = open_again(w, 0);
@@ -202,12 +220,19 @@ void phase_run(struct worker *w)
             if (phase > 0)
                 change_all(w);
             cut_ranges(w);
+            shared->together = 0;
+            lseek(shared->common, 0, SEEK_SET);
         }
         stand_still();
         map_drop(w, false);
         take_range(w);
         compare_all(w);
+        size = shared->size;
+        if (is_together() && !w->reader)
+            read_together(w);
         stand_still();
+        if (is_together() && w->number == 0)
+            model_result(w, (int64_t)shared->together, (int64_t)size);
         if (phase < phases)
             worker_run(w, shared->phase_ops / shared->workers);
     }
