@@ -38,7 +38,7 @@ HERDS = ((1, 1), (1, 4), (2, 3), (3, 2), (4, 1), (2, 2), (3, 4))     # processes
 
 def make_disk(rng, d):
     """A disk of any shape below d; returns the files that must not change."""
-    size = rng.choice((rng.randrange(40000, 400000), rng.randrange(400000, 2500000)))
+    size = rng.choice((rng.randrange(40000, 400000), rng.randrange(400000, 4000000)))
     if rng.randrange(4) == 0:
         size -= size % 4096
     below = rng.choice((size, rng.randrange(1, size), size + rng.randrange(1, 500000)))
@@ -77,10 +77,9 @@ class Round:
         self.seed = seed
         self.args = args
         self.d = tempfile.mkdtemp(prefix="addcow-exercise-", dir=place)
-        self.ops = 0
+        self.ops = self.allocated = 0
 
     def command(self, name, model):
-        # Shorter rounds too: fewer phases, and less of the disk allocated at the end.
         processes, threads = self.herd
         command = [PROGRAM, "-o", str(self.length), "-s", str(self.seed), "-p", str(processes),
                    "-t", str(threads), "-m", model]
@@ -123,6 +122,7 @@ class Round:
         if wrong:
             return wrong
         decode.flat(meta, self.d + "/decoded")
+        self.allocated = 51200 * len(decode.bits(meta)) // decode.size(meta)
         at = decode.first_difference(model, self.d + "/decoded")
         if at is not None:
             return "the files of the disk, decoded, differ from what was written at byte %d" % at
@@ -136,7 +136,8 @@ class Round:
         """Returns what is wrong, or None."""
         self.herd = self.rng.choice(HERDS)
         self.readers = self.herd[0] > 1 and self.rng.randrange(4) == 0
-        self.length = self.rng.choice((ROUND // 5, ROUND // 2, ROUND))
+        # In short ones less of the disk is in the image in the end.
+        self.length = self.rng.choice((ROUND // 10, ROUND // 5, ROUND // 5, ROUND // 2, ROUND))
         kind, frozen = make_disk(self.rng, self.d)
         content = self.d + "/content"
         decode.flat(self.d + "/w/disk.add-cow", content)
@@ -190,7 +191,8 @@ def main():
         else:
             passed += 1
             if args.v:
-                print("ok %s: %d operations" % (turn.what, turn.ops), flush=True)
+                print("ok %s: %d operations, then %d%% allocated" % (turn.what, turn.ops, turn.allocated),
+                      flush=True)
         ops += max(turn.ops, 1)
         seed += 1
     print("%d operations, seeds %d to %d" % (ops, args.s, seed - 1))

@@ -190,7 +190,7 @@ static void sync_part(struct worker *w, struct mapping *map)
 
 static void remap(struct worker *w, struct mapping *map)
 {
-    size_t len = PAGE * (1 + (size_t)worker_below(w, MOST_PAGES));
+    size_t len = PAGE * (1 + (size_t)worker_below(w, worker_chance(w, 8) ? MOST_PAGES : 4));
     unsigned char *at;
 
     model_note(w, READS, "mremap", map->off, len, 0);

@@ -44,7 +44,7 @@ void alloc_run(struct worker *w)
 static void append(struct worker *w)
 {
     uint64_t off = shared->size;
-    size_t len = 1 + (size_t)worker_below(w, worker_chance(w, 4) ? 40000 : 900);
+    size_t len = 1 + (size_t)worker_below(w, worker_chance(w, 16) ? 40000 : 900);
     struct iovec iov = { w->data, len };
     int fd;
 
@@ -99,7 +99,7 @@ static void cut(struct worker *w)
 
     if (all < 2)
         return;
-    off = shared->size - worker_below(w, worker_chance(w, 3) ? all : all < 9000 ? all : 9000);
+    off = shared->size - worker_below(w, worker_chance(w, 16) ? all : all < 9000 ? all : 9000);
     model_note(w, ZEROS, "truncate", off, shared->size - off, 0);
     model_result(w, worker_chance(w, 3) ? truncate(shared->path, (off_t)off)
                                         : ftruncate(open_any(w), (off_t)off), 0);
@@ -135,6 +135,16 @@ static void extend(struct worker *w)
     model_resize(to);
 }
 
+/* At once, before anything else brings the last sector into the image. */
+static void cut_and_extend(struct worker *w)
+{
+    cut(w);
+    if (worker_chance(w, 3))
+        write_past_end(w);
+    else
+        extend(w);
+}
+
 static void look(struct worker *w)
 {
     struct stat st;
@@ -150,7 +160,7 @@ static void look(struct worker *w)
 void tail_run(struct worker *w)
 {
     static void (*const calls[])(struct worker *) = {
-        append, append, write_past_end, write_over_end, cut, cut, extend, look,
+        append, append, write_past_end, write_over_end, cut, cut_and_extend, extend, look,
     };
 
     if (!w->tail) {

@@ -66,12 +66,13 @@ static void cut_ranges(struct worker *w)
 
 static void resize(struct worker *w)
 {
-    uint64_t to = worker_below(w, shared->cap - 3 * PIECE);
+    uint64_t to = shared->size - worker_below(w, shared->size / 16 + 1);
 
-    if (worker_chance(w, 3))
-        to = shared->size + worker_below(w, 20000);
+    /* Seldom by far: what is grown again is all in the image. */
+    if (worker_chance(w, 12))
+        to = worker_below(w, shared->cap - 3 * PIECE);
     else if (worker_chance(w, 2))
-        to = shared->size - worker_below(w, shared->size / 4 + 1);
+        to = shared->size + worker_below(w, 20000);
     if (to + 3 * PIECE > shared->cap)
         return;
     /* An empty file has no place for anybody. */
@@ -93,7 +94,10 @@ static void change_all(struct worker *w)
     w->tail = true;
     for (uint64_t times = worker_below(w, 4); times > 0; times--)
         switch (worker_below(w, 4)) {
-        case 0: resize(w); break;
+        case 0:
+            resize(w);
+            resize(w);
+            break;
         case 1: resize(w); break;
         case 2: alloc_run(w); break;
         default: rw_run(w);

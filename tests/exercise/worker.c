@@ -32,19 +32,22 @@ uint64_t worker_below(struct worker *w, uint64_t limit)
     return worker_random(w) % limit;
 }
 
-/* Mostly short, so that a disk is not all allocated too soon. */
+/* Mostly short: what is in the image all round is no test any more. */
 static uint64_t some_length(struct worker *w)
 {
-    switch (worker_below(w, 16)) {
-    case 0: return 1 + worker_below(w, PIECE);
-    case 1:
-    case 2: return 1 + worker_below(w, 17000);
-    case 3:
-    case 4: return 512 * (1 + worker_below(w, 8));
-    case 5: return PAGE;
-    case 6: return 1 + worker_below(w, 16);
-    default: return 1 + worker_below(w, 1500);
-    }
+    uint64_t which = worker_below(w, 64);
+
+    if (which == 0)
+        return 1 + worker_below(w, PIECE);
+    if (which < 4)
+        return 1 + worker_below(w, 17000);
+    if (which < 12)
+        return 512 * (1 + worker_below(w, 8));
+    if (which < 14)
+        return PAGE;
+    if (which < 22)
+        return 1 + worker_below(w, 16);
+    return 1 + worker_below(w, 1500);
 }
 
 bool worker_pick(struct worker *w, size_t most, uint64_t *off, size_t *len)
