@@ -367,6 +367,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
     struct disk *disk;
     int r = 0;
 
+    process_change();
     process_busy++;
     pthread_mutex_lock(&lock);
     if (!ofd->engine) {
@@ -386,6 +387,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
     }
     pthread_mutex_unlock(&lock);
     process_busy--;
+    process_changed();
     *engine = ofd->engine;
     return r < 0 ? r : 0;
 }
@@ -401,6 +403,7 @@ static int end(struct ofd *ofd, struct ofd_state *state)
 {
     int r = 0;
 
+    process_change();
     if (ofd->image_fd >= 0)
         sys_real.close(ofd->image_fd);
     if (ofd->disk)
@@ -411,6 +414,7 @@ static int end(struct ofd *ofd, struct ofd_state *state)
     ofd->disk = NULL;
     ofd->engine = NULL;
     __atomic_store_n(&ofd->state, NULL, __ATOMIC_RELEASE);
+    process_changed();
     return r;
 }
 

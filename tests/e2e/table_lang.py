@@ -181,7 +181,7 @@ MAP = ("shared* private private_write readonly reader_and_writer* errors* outliv
        "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags dropped* "
        "numbers* threads* left* append*")
 PROC = "cloexec vfork* spawn* scan_close exec_fds fork_threads"
-THREAD = "offset* append* numbers* sizes* processes*"
+THREAD = "offset* append* numbers* sizes* processes* forks*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
 LATER = (
