@@ -31,6 +31,7 @@ unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c) $(UNIT_RU
 tool_unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/tool/*.c) $(UNIT_RUNNER))
 power_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/power/*.c))
 kill_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/kill/*.c))
+exercise_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/exercise/*.c))
 
 archive := $(BUILD)/libaddcow.a
 preload := $(BUILD)/libaddcow-preload.so
@@ -42,6 +43,7 @@ power := $(BUILD)/tests/power
 fuzzers := $(patsubst tests/fuzz/target_%.c,$(BUILD)/tests/fuzz_%,$(wildcard tests/fuzz/target_*.c))
 kill := $(BUILD)/tests/kill
 kill_preload := $(BUILD)/tests/libaddcow-impatient.so
+exercise := $(BUILD)/tests/exercise
 
 PYTHON ?= /usr/bin/python3
 export PYTHONDONTWRITEBYTECODE := 1
@@ -123,6 +125,11 @@ $(kill_preload): $(shim_obj) $(BUILD)/obj/tests/kill/lib/impatient.o $(archive) 
 	@mkdir -p $(@D)
 	$(link_preload)
 
+# A plain program too, and it must pass on a plain file.
+$(exercise): $(exercise_obj)
+	@mkdir -p $(@D)
+	$(call quiet,LD)$(link) $^ -lpthread -ldl
+
 # Another compiler or other flags make everything anew.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
@@ -136,16 +143,18 @@ $(BUILD)/have-libunwind:
 	@touch $@
 
 -include $(patsubst %.o,%.d,$(engine_obj) $(shim_obj) $(tool_obj) $(unit_obj) $(tool_unit_obj) \
-	$(power_obj) $(kill_obj)) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)
+	$(power_obj) $(kill_obj) $(exercise_obj)) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)
 
 # ---- test --------------------------------------------------------------------
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := boot e2e crosscheck kill-workers kill-programs selftest hostile watch badinput full fuzz unit power tool-unit tool-cli wrapper layers symbols
+parts := boot e2e crosscheck exercise kill-workers kill-programs selftest hostile watch badinput full fuzz unit power tool-unit tool-cli wrapper layers symbols
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e = $(PYTHON) tests/e2e/harness.py $(if $(MOST),--most $(MOST))
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
+run_exercise = $(PYTHON) tests/exercise/exercise.py -n $(or $(OPS),120000) -s $(or $(SEED),1) \
+	$(if $(FAMILIES),-f $(FAMILIES))
 run_kill-workers = $(kill) -n $(or $(KILLS),60) -s $(or $(SEED),1) -l $(kill_preload)
 run_kill-programs = $(PYTHON) tests/kill/programs.py -n $(shell expr $(or $(KILLS),60) / 4) -s $(or $(SEED),1)
 run_selftest := tests/e2e/selftests.sh
@@ -163,11 +172,12 @@ run_layers := tests/layers.sh
 run_symbols := $(PYTHON) tests/symbols.py
 
 part_targets := $(addprefix check-,$(parts))
-.PHONY: $(part_targets) check-fault check-tool check-kill check-build fuzz fuzzers fuzzers-replay
+.PHONY: $(part_targets) check-fault check-tool check-kill check-build exercise fuzz fuzzers fuzzers-replay
 export CC BUILD
 
 check-power: STATES ?= 1000000
 check-kill check-kill-workers check-kill-programs: KILLS ?= 1000
+exercise: OPS ?= 10000000
 
 # Each command on a few shapes of disk; on all of them with check-e2e.
 check: MOST ?= 2
@@ -175,11 +185,12 @@ check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(call under,$(p))$(run_$(p))')
 
-check-build: all $(unit) $(tool_unit) $(power) $(kill) fuzzers-replay
+check-build: all $(unit) $(tool_unit) $(power) $(kill) $(exercise) fuzzers-replay
 
 check-boot: all ## run one part: boot a guest from a disk
 check-e2e: all ## … real programs, on a plain file and on a disk
 check-crosscheck: all ## … random operations against an independent decoder
+check-exercise: all $(exercise) ## … random operations by every way to a file, in processes and threads (OPS=120000 SEED=1)
 check-kill: check-kill-workers check-kill-programs ## … programs killed and stopped at random points (KILLS=1000 SEED=1)
 check-kill-workers: $(tool) $(kill)
 check-kill-programs: all
@@ -209,6 +220,9 @@ fuzzers: $(fuzzers)
 fuzzers-replay:
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz fuzzers CPPFLAGS='-I tests/tsan' \
 		CFLAGS='$(or $($(SANITIZER)_flags),$(asan_flags))'
+
+exercise: all $(exercise) ## the same as check-exercise, for long (OPS=10000000 SEED=1 FAMILIES=rw,map,…)
+	$(run_exercise)
 
 TIME ?= 60
 fuzz: ## let libFuzzer look for what breaks the engine, TIME seconds for each target (needs clang)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process.h"
 #include "real.h"
 #include "report.h"
 #include "sys_real.h"
@@ -98,6 +99,7 @@ int disks_get(const char *path, bool writable, uint64_t dev, uint64_t ino, struc
         dev = st.st_dev;
         ino = st.st_ino;
     }
+    process_change();
     pthread_mutex_lock(&lock);
     *out = find_locked(dev, ino, writable);
     if (*out)
@@ -105,6 +107,7 @@ int disks_get(const char *path, bool writable, uint64_t dev, uint64_t ino, struc
     else
         r = open_locked(path, writable, dev, ino, out);
     pthread_mutex_unlock(&lock);
+    process_changed();
     return r;
 }
 
@@ -140,6 +143,7 @@ int disks_put(struct disk *disk)
 {
     int r = 0;
 
+    process_change();
     pthread_mutex_lock(&lock);
     if (--disk->refs == 0) {
         struct disk **at = &list;
@@ -155,6 +159,7 @@ int disks_put(struct disk *disk)
         free(disk);
     }
     pthread_mutex_unlock(&lock);
+    process_changed();
     return r;
 }
 

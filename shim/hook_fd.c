@@ -51,13 +51,11 @@ static int release(struct ofd *ofd)
     return r;
 }
 
-static int close_disk(int fd)
+static int close_slot(int fd)
 {
-    struct ofd *ofd;
+    struct ofd *ofd = fdtable_take(fd);
     int r;
 
-    stream_before(fd, false);
-    ofd = fdtable_take(fd);
     stream_follow(fd);
     /* Another thread was faster. */
     if (!ofd)
@@ -74,6 +72,17 @@ static int close_disk(int fd)
         return -1;
     }
     return 0;
+}
+
+static int close_disk(int fd)
+{
+    int r;
+
+    stream_before(fd, false);
+    process_change();
+    r = close_slot(fd);
+    process_changed();
+    return r;
 }
 
 int hook_close(int fd)
@@ -109,9 +118,14 @@ static int made(int fd, struct ofd *ofd)
 
 int hook_dup(int fd)
 {
+    int r;
+
     if (is_hidden(fd))
         return bad_fd();
-    return made(REAL(dup)(fd), fdtable_get(fd));
+    process_change();
+    r = made(REAL(dup)(fd), fdtable_get(fd));
+    process_changed();
+    return r;
 }
 
 /* Makes the slot of `to` follow a native dup2 or dup3. */
@@ -138,20 +152,30 @@ static void before(int from, int to)
 
 int hook_dup2(int from, int to)
 {
+    int r;
+
     if (is_hidden(from) || is_hidden(to))
         return bad_fd();
     if (from == to)
         return REAL(dup2)(from, to);
     before(from, to);
-    return replaced(REAL(dup2)(from, to), to, fdtable_get(from));
+    process_change();
+    r = replaced(REAL(dup2)(from, to), to, fdtable_get(from));
+    process_changed();
+    return r;
 }
 
 int hook_dup3(int from, int to, int flags)
 {
+    int r;
+
     if (is_hidden(from) || is_hidden(to))
         return bad_fd();
     before(from, to);
-    return replaced(REAL(dup3)(from, to, flags), to, fdtable_get(from));
+    process_change();
+    r = replaced(REAL(dup3)(from, to, flags), to, fdtable_get(from));
+    process_changed();
+    return r;
 }
 
 /* ---- fcntl ------------------------------------------------------------- */
@@ -190,11 +214,13 @@ static int fcntl_disk(struct ofd *ofd, int fd, int cmd, void *arg)
     switch (cmd) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
+        process_change();
         r = NATIVE(REAL(fcntl)(fd, cmd, arg));
         if (r >= 0) {
             ofd_ref(ofd);
             made(r, ofd);
         }
+        process_changed();
         return r;
     case F_GETFL:
         return (int)ofd->state->flags;

@@ -28,12 +28,12 @@ static int open_disk(const char *real_path, int flags)
         errno = EEXIST;
         return -1;
     }
-    process_enter();
+    process_change();
     r = ofd_open(real_path, flags, &ofd, &fd);
-    process_leave();
     if (trace_on && r == 0)
         trace_call(ofd, fd, fd, "open", "%#x", flags);
     if (r < 0) {
+        process_changed();
         errno = -r;
         return -1;
     }
@@ -42,6 +42,7 @@ static int open_disk(const char *real_path, int flags)
         ofd_unref(ofd);
     else
         fdtable_set(fd, ofd);
+    process_changed();
     stream_follow(fd);
     errno = saved;
     return fd;

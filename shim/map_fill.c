@@ -3,16 +3,19 @@
  * the kernel makes them SIGBUS, and when the disk has grown, zeros, or what was written there.
  *
  * A process may have some 65,000 mappings. The more of them a disk takes, the longer a run must be
- * to get one of its own, and the shorter ones are copied.
+ * to get one of its own, and the shorter ones are copied: into a file in memory, so that pages which
+ * madvise(MADV_DONTNEED) drops come again, as a file's do.
  */
 #include "map_fill.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "leave.h"
 #include "real.h"
+#include "sys_real.h"
 
 #define KEPT_FLAGS (MAP_NORESERVE | MAP_LOCKED)
 #define RUNS_OF_A_LENGTH 512
@@ -25,6 +28,8 @@ struct fill {
     uint64_t off, end;          /* of the disk */
     int prot, flags;
     unsigned runs;
+    int copies;                 /* the file of the copies, hidden, or -1 */
+    uint64_t copied;            /* its length */
 };
 
 static char *place(const struct fill *fill, uint64_t off)
@@ -70,18 +75,37 @@ static int map_run(struct fill *fill, uint64_t off, uint64_t len, int fd)
     return got == MAP_FAILED ? -errno : 0;
 }
 
+/* Room for so many bytes more. False: the program may not have files of that size. */
+static bool room_for_copies(struct fill *fill, uint64_t len)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && fill->copied + len > limit.rlim_cur)
+        return false;
+    if (fill->copies < 0)
+        fill->copies = sys_real.memfd("addcow-map");
+    return fill->copies >= 0 && sys_real.ftruncate(fill->copies, (int64_t)(fill->copied + len)) == 0;
+}
+
 static int copy_run(struct fill *fill, uint64_t off, uint64_t end)
 {
     const int prot = PROT_READ | PROT_WRITE;
+    int flags = MAP_FIXED | (fill->flags & KEPT_FLAGS);
     uint64_t len = map_page_up(end) - off;
     uint64_t at = off;
+    bool in_file;
+    void *got;
 
     if (off >= end)
         return 0;
     fill->runs++;
-    if (REAL(mmap64)(place(fill, off), len, prot,
-                     MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | (fill->flags & KEPT_FLAGS), -1, 0)
-        == MAP_FAILED)
+    in_file = room_for_copies(fill, len);
+    if (in_file)
+        got = REAL(mmap64)(place(fill, off), len, prot, flags | MAP_SHARED, fill->copies,
+                           (int64_t)fill->copied);
+    else
+        got = REAL(mmap64)(place(fill, off), len, prot, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (got == MAP_FAILED)
         return -errno;
     while (at < end) {
         ssize_t n = acow_pread(fill->disk, ACOW_OWN_FD, place(fill, at), end - at, at);
@@ -92,26 +116,27 @@ static int copy_run(struct fill *fill, uint64_t off, uint64_t end)
             break;
         at += n > 0 ? (uint64_t)n : 0;
     }
-    if (fill->prot != prot && mprotect(place(fill, off), len, fill->prot) < 0)
+    if (in_file)
+        got = REAL(mmap64)(place(fill, off), len, fill->prot, flags | MAP_PRIVATE, fill->copies,
+                           (int64_t)fill->copied);
+    else if (fill->prot != prot && mprotect(place(fill, off), len, fill->prot) < 0)
+        got = MAP_FAILED;
+    if (got == MAP_FAILED)
         return -errno;
+    if (in_file)
+        fill->copied += len;
     return 0;
 }
 
-int map_fill(struct acow_disk *disk, char *place_at, size_t len, uint64_t off, int prot, int flags)
+static int fill_runs(struct fill *fill)
 {
-    struct fill fill = { disk, place_at, off, off + len, prot, flags, 0 };
-    int64_t size = acow_size(disk);
-    uint64_t at = off, copied = off;    /* what lies between them is to be copied */
+    uint64_t at = fill->off, copied = at;       /* what lies between them is to be copied */
     int r = 0;
 
-    if (size < 0)
-        return (int)size;
-    if (fill.end > (uint64_t)size)
-        fill.end = (uint64_t)size;
-    while (r == 0 && at < fill.end) {
-        uint64_t least = MAP_PAGE << (fill.runs / RUNS_OF_A_LENGTH), whole;
+    while (r == 0 && at < fill->end) {
+        uint64_t least = MAP_PAGE << (fill->runs / RUNS_OF_A_LENGTH), whole;
         int fd = NOWHERE;
-        int64_t end = run_end(&fill, at, &fd);
+        int64_t end = run_end(fill, at, &fd);
 
         /* The disk has been cut meanwhile. */
         if (end == -ENXIO)
@@ -123,13 +148,29 @@ int map_fill(struct acow_disk *disk, char *place_at, size_t len, uint64_t off, i
             at += whole ? whole : MAP_PAGE;
             continue;
         }
-        r = copy_run(&fill, copied, at);
+        r = copy_run(fill, copied, at);
         if (r == 0)
-            r = map_run(&fill, at, whole, fd);
+            r = map_run(fill, at, whole, fd);
         at += whole;
         copied = at;
     }
-    return r < 0 ? r : copy_run(&fill, copied, at < fill.end ? at : fill.end);
+    return r < 0 ? r : copy_run(fill, copied, at < fill->end ? at : fill->end);
+}
+
+int map_fill(struct acow_disk *disk, char *place_at, size_t len, uint64_t off, int prot, int flags)
+{
+    struct fill fill = { disk, place_at, off, off + len, prot, flags, 0, -1, 0 };
+    int64_t size = acow_size(disk);
+    int r;
+
+    if (size < 0)
+        return (int)size;
+    if (fill.end > (uint64_t)size)
+        fill.end = (uint64_t)size;
+    r = fill_runs(&fill);
+    if (fill.copies >= 0)
+        sys_real.close(fill.copies);
+    return r;
 }
 
 /* *done counts what has been moved. */

@@ -385,7 +385,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
     struct disk *disk;
     int r = 0;
 
-    process_enter();
+    process_change();
     pthread_mutex_lock(&lock);
     if (!ofd->engine) {
         r = disks_get(ofd->state->path, ofd_writable(ofd), ofd->state->dev, ofd->state->ino, &disk);
@@ -403,7 +403,7 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
         }
     }
     pthread_mutex_unlock(&lock);
-    process_leave();
+    process_changed();
     *engine = ofd->engine;
     return r < 0 ? r : 0;
 }
@@ -419,6 +419,7 @@ static int end(struct ofd *ofd, struct ofd_state *state)
 {
     int r = 0;
 
+    process_change();
     if (ofd->image_fd >= 0)
         sys_real.close(ofd->image_fd);
     if (ofd->disk)
@@ -429,6 +430,7 @@ static int end(struct ofd *ofd, struct ofd_state *state)
     ofd->disk = NULL;
     ofd->engine = NULL;
     __atomic_store_n(&ofd->state, NULL, __ATOMIC_RELEASE);
+    process_changed();
     return r;
 }
 

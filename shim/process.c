@@ -52,9 +52,46 @@ void process_let_cancel(void)
     pthread_setcancelstate(cancel_state, NULL);
 }
 
+/* ---- descriptors and fork ------------------------------------------------- */
+
+/*
+ * The kernel copies descriptors first and memory later, and other threads go on meanwhile. So none
+ * may be between a descriptor and its place in the table, or the child takes its next pipe for a disk.
+ */
+static pthread_rwlock_t descriptors = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static __thread int changing;           /* calls within calls */
+
+static void init_descriptors(void)
+{
+    pthread_rwlockattr_t attr;
+
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&descriptors, &attr);
+    pthread_rwlockattr_destroy(&attr);
+}
+
+void process_change(void)
+{
+    process_enter();
+    if (changing++ == 0)
+        pthread_rwlock_rdlock(&descriptors);
+}
+
+void process_changed(void)
+{
+    if (--changing == 0)
+        pthread_rwlock_unlock(&descriptors);
+    process_leave();
+}
+
 static void begin_child(void)
 {
     self = getpid();
+    init_descriptors();
+    /* A signal's handler has forked, and what it interrupted goes on in the child too. */
+    if (changing)
+        pthread_rwlock_rdlock(&descriptors);
     if (not_forked)
         *not_forked = 1;
     hidden_after_fork();
@@ -70,8 +107,17 @@ static void begin_child(void)
 
 static void before_fork(void)
 {
+    if (!changing)
+        pthread_rwlock_wrlock(&descriptors);
     ofd_share_all();
     map_before_fork();
+}
+
+static void after_fork_in_parent(void)
+{
+    map_after_fork_parent();
+    if (!changing)
+        pthread_rwlock_unlock(&descriptors);
 }
 
 bool process_is_vfork_child(void)
@@ -133,7 +179,7 @@ static void __attribute__((constructor)) begin(void)
         *(char *)page = 1;
         not_forked = page;
     }
-    pthread_atfork(before_fork, map_after_fork_parent, begin_child);
+    pthread_atfork(before_fork, after_fork_in_parent, begin_child);
     adopt_all();
     for (int fd = 0; fd < 3; fd++)
         stream_follow(fd);

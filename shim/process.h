@@ -41,4 +41,8 @@ static inline void process_leave(void)
  */
 bool process_is_vfork_child(void);
 
+/* Around what makes or ends descriptors of disks and changes the table: a fork waits for it. May be nested. */
+void process_change(void);
+void process_changed(void);
+
 #endif

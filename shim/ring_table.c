@@ -24,20 +24,20 @@ int ring_unmapped;
 
 static void lock_table(void)
 {
-    process_busy++;
+    process_enter();
     pthread_mutex_lock(&lock);
 }
 
 static void unlock_table(void)
 {
     pthread_mutex_unlock(&lock);
-    process_busy--;
+    process_leave();
 }
 
 void ring_unlock(struct ring *ring)
 {
     pthread_mutex_unlock(&ring->lock);
-    process_busy--;
+    process_leave();
 }
 
 static struct ring *find_locked(const struct ring_queue *queue, int fd)
@@ -163,7 +163,7 @@ static struct ring *lock_found(struct ring *ring)
 {
     unlock_table();
     if (ring) {
-        process_busy++;
+        process_enter();
         pthread_mutex_lock(&ring->lock);
     }
     return ring;

@@ -183,8 +183,8 @@ STREAM = ("same pending* mode* fails standard dup_over* memory buffers* fopen_mo
 FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx locks* overlap* "
       "tmpname signals errno_kept* direct*")
 MAP = ("shared* private private_write readonly reader_and_writer* errors* outlives* past_end* "
-       "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags numbers* "
-       "threads* left* append*")
+       "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags dropped* "
+       "numbers* threads* left* append*")
 PROC = "cloexec vfork* vfork_over* spawn* scan_close exec_fds fork_threads"
 SPAWN = "read write* order chdir flags attributes programs"
 PASS = "rights* outlives* many* standard pidfd* plain_sender*"
@@ -192,7 +192,7 @@ LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
 FAULT = "read write* calls* paths* numbers*"
 ATTR = "wait* xattr* owner* filesystem* advice* leases ioctls*"
-THREAD = "offset* append* numbers* sizes* processes*"
+THREAD = "offset* append* numbers* sizes* processes* forks*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
 LIBURING = "cc /usr/include/liburing.h"

@@ -485,6 +485,31 @@ static void do_flags(const char *path)
     mapped("none", at, size);
 }
 
+/* Pages that are dropped come again from where they came from. */
+static void do_dropped(const char *path)
+{
+    static const struct {
+        int open, prot, flags;
+    } kinds[] = {
+        { O_RDONLY, PROT_READ, MAP_SHARED }, { O_RDONLY, PROT_READ, MAP_PRIVATE },
+        { O_RDONLY, RW, MAP_PRIVATE }, { O_RDWR, RW, MAP_SHARED },
+    };
+    size_t size = file_size(path);
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        int fd = must_open(path, kinds[i].open);
+        char *at = map(fd, size, kinds[i].prot, kinds[i].flags, 0);
+
+        close(fd);
+        if (kinds[i].prot & PROT_WRITE)
+            for (size_t off = 0; off < size; off += 1500)
+                at[off] = 'D';
+        said("madvise", madvise(at, size, MADV_DONTNEED));
+        mapped("again", at, up(size));
+        munmap(at, size);
+    }
+}
+
 static void do_numbers(const char *path)
 {
     int fd = must_open(path, O_RDWR);
@@ -588,7 +613,8 @@ static const struct mode modes[] = {
     { "grow", do_grow }, { "remap", do_remap }, { "remap_private", do_remap_private },
     { "remap_readonly", do_remap_readonly }, { "pieces", do_pieces }, { "over", do_over },
     { "fork", do_fork }, { "processes", do_processes }, { "flags", do_flags },
-    { "numbers", do_numbers }, { "threads", do_threads }, { "left", do_left },
+    { "dropped", do_dropped }, { "numbers", do_numbers }, { "threads", do_threads },
+    { "left", do_left },
     { "append", do_append }, { "orphan", do_orphan },
 };
 

@@ -253,9 +253,58 @@ static void do_processes(const char *path)
         said("write", pwrite(fd, buf, 40000, i * 40000));
 }
 
+static volatile int churned;
+
+static void *churn(void *path)
+{
+    int fds[6];
+
+    while (!churned) {
+        for (int i = 0; i < 6; i++)
+            fds[i] = open(path, O_RDWR | O_CLOEXEC);
+        for (int i = 0; i < 6; i++)
+            close(fds[i]);
+    }
+    return NULL;
+}
+
+/* What another thread was just opening or closing is not taken for the child's own pipes. */
+static int use_pipes(int fd)
+{
+    for (int i = 0; i < 6; i++) {
+        char word[8] = "";
+        int ends[2];
+
+        if (pipe(ends) < 0 || write(ends[1], "hello", 5) != 5 || read(ends[0], word, 5) != 5
+            || strcmp(word, "hello"))
+            return 1;
+    }
+    return pread(fd, buf, 512, 4096) == 512 ? 0 : 2;
+}
+
+static void do_forks(const char *path)
+{
+    int fd = must_open(path, O_RDWR), bad = 0, status;
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, churn, (void *)path);
+    for (int i = 0; i < 400; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0)
+            _exit(use_pipes(fd));
+        bad += waitpid(pid, &status, 0) != pid || status != 0;
+    }
+    churned = 1;
+    pthread_join(thread, NULL);
+    said("bad children", bad);
+    got("read", pread(fd, buf, 5000, 0));
+    close(fd);
+}
+
 static const struct mode modes[] = {
     { "offset", do_offset }, { "append", do_append }, { "numbers", do_numbers },
-    { "sizes", do_sizes }, { "processes", do_processes },
+    { "sizes", do_sizes }, { "processes", do_processes }, { "forks", do_forks },
 };
 
 int main(int argc, char **argv)
