@@ -48,8 +48,14 @@ void process_hold_cancel(void)
 
 void process_let_cancel(void)
 {
+    int type;
+
     process_holds_cancel = false;
+    /* A thread that ends in pthread_setcancelstate ends with NULL, in glibc 2.36; here it does not. */
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
     pthread_setcancelstate(cancel_state, NULL);
+    if (type != PTHREAD_CANCEL_DEFERRED)
+        pthread_setcanceltype(type, NULL);
 }
 
 /* ---- descriptors and fork ------------------------------------------------- */
