@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "aio_done.h"
 #include "fdtable.h"
 #include "process.h"
 #include "real.h"
@@ -33,12 +33,6 @@
 #define PRIO_MAX_DELTA 20       /* libc's AIO_PRIO_DELTA_MAX */
 #define NSEC 1000000000l
 #define LOOK_AGAIN (2 * NSEC / 1000)
-
-struct aio_group {
-    int left;                   /* requests not done, and one for who makes the list */
-    bool failed;
-    struct sigevent sig;
-};
 
 struct request {
     struct aiocb *cb;           /* the program may free it as soon as it is done */
@@ -64,8 +58,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;       /* over all of th
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
 static struct lane *lanes;
 static int threads, idle;
-static uint32_t done_count;
-
 static bool held;               /* nothing more is to be begun */
 
 /* process_enter: a signal handler that interrupts this, and ends the process, cannot have the lock. */
@@ -86,14 +78,6 @@ bool aio_any(void)
     return __atomic_load_n(&lanes, __ATOMIC_RELAXED) != NULL;
 }
 
-/* ---- telling that it is done ------------------------------------------- */
-
-static void wake_all(void)
-{
-    __atomic_fetch_add(&done_count, 1, __ATOMIC_RELEASE);
-    REAL(syscall)(SYS_futex, &done_count, FUTEX_WAKE_PRIVATE, INT32_MAX);
-}
-
 /* The caller holds the lock. */
 static void set_result(struct aiocb *cb, ssize_t result)
 {
@@ -101,89 +85,9 @@ static void set_result(struct aiocb *cb, ssize_t result)
     __atomic_store_n(&cb->__error_code, result < 0 ? (int)-result : 0, __ATOMIC_RELEASE);
 }
 
-struct call {
-    void (*function)(union sigval value);
-    union sigval value;
-};
-
-static void *call_function(void *arg)
-{
-    struct call call = *(struct call *)arg;
-    sigset_t none;
-
-    free(arg);
-    sigemptyset(&none);
-    pthread_sigmask(SIG_SETMASK, &none, NULL);
-    call.function(call.value);
-    return NULL;
-}
-
-static void call_in_thread(const struct sigevent *sig)
-{
-    struct call *call = malloc(sizeof(*call));
-    pthread_attr_t detached;
-    pthread_t thread;
-
-    if (!call)
-        return;
-    *call = (struct call){ sig->sigev_notify_function, sig->sigev_value };
-    pthread_attr_init(&detached);
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    if (pthread_create(&thread, sig->sigev_notify_attributes ? sig->sigev_notify_attributes
-                                                             : &detached, call_function, call) != 0)
-        free(call);
-    pthread_attr_destroy(&detached);
-}
-
-static void notify(const struct sigevent *sig)
-{
-    siginfo_t info = { .si_signo = sig->sigev_signo, .si_code = SI_ASYNCIO };
-
-    if (sig->sigev_notify == SIGEV_SIGNAL) {
-        info.si_pid = getpid();
-        info.si_uid = getuid();
-        info.si_value = sig->sigev_value;
-        REAL(syscall)(SYS_rt_sigqueueinfo, info.si_pid, sig->sigev_signo, &info);
-    } else if (sig->sigev_notify == SIGEV_THREAD) {
-        call_in_thread(sig);
-    }
-}
-
-struct aio_group *aio_group_new(const struct sigevent *sig)
-{
-    struct aio_group *group = calloc(1, sizeof(*group));
-
-    if (group) {
-        group->left = 1;
-        group->sig.sigev_notify = SIGEV_NONE;
-        if (sig)
-            group->sig = *sig;
-    }
-    return group;
-}
-
-static void leave_group(struct aio_group *group, bool failed)
-{
-    bool last;
-
-    take();
-    group->failed |= failed;
-    last = --group->left == 0;
-    give();
-    wake_all();
-    if (last) {
-        notify(&group->sig);
-        free(group);
-    }
-}
-
-/* It is in no lane any more, and its result is set. */
 static void tell(struct request *req, bool failed)
 {
-    wake_all();
-    notify(&req->sig);
-    if (req->group)
-        leave_group(req->group, failed);
+    aio_done(&req->sig, req->group, failed);
     free(req);
 }
 
@@ -383,7 +287,7 @@ static int enqueue(struct request *req)
     *lane->end = req;
     lane->end = &req->next;
     if (req->group)
-        req->group->left++;
+        aio_group_join(req->group);
     if (fresh)
         pthread_cond_signal(&work);
     return 0;
@@ -419,40 +323,6 @@ int aio_begin(struct ofd *ofd, struct aiocb *cb, int op, struct aio_group *group
 }
 
 /* ---- waiting and calling off ----------------------------------------------- */
-
-/* Until more is done than `seen`, or a signal comes, or the time is over. A cancellation point. */
-static int sleep_on(uint32_t seen, const struct timespec *timeout)
-{
-    int type, r;
-
-    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-    r = (int)REAL(syscall)(SYS_futex, &done_count, FUTEX_WAIT_PRIVATE, seen, timeout);
-    if (r < 0)
-        r = -errno;
-    pthread_setcanceltype(type, NULL);
-    return r;
-}
-
-int aio_group_end(struct aio_group *group, bool wait)
-{
-    bool failed = false;
-    int r = 0;
-
-    while (wait && r == 0) {
-        uint32_t seen = __atomic_load_n(&done_count, __ATOMIC_ACQUIRE);
-        bool all;
-
-        take();
-        all = group->left == 1;
-        failed = group->failed;
-        give();
-        if (all)
-            break;
-        r = sleep_on(seen, NULL) == -EINTR ? -EINTR : 0;
-    }
-    leave_group(group, false);
-    return r == 0 && failed ? -EIO : r;
-}
 
 static bool is_ours(const struct aiocb *cb)
 {
@@ -499,7 +369,7 @@ int aio_wait(const struct aiocb *const list[], int count, const struct timespec 
     int ours, others, r;
 
     for (;;) {
-        uint32_t seen = __atomic_load_n(&done_count, __ATOMIC_ACQUIRE);
+        uint32_t seen = aio_done_seen();
         bool done = look(list, count, &ours, &others);
         int64_t left = INT64_MAX;
         struct timespec ts;
@@ -516,7 +386,7 @@ int aio_wait(const struct aiocb *const list[], int count, const struct timespec 
         if (others > 0 && left > LOOK_AGAIN)
             left = LOOK_AGAIN;
         ts = (struct timespec){ left / NSEC, left % NSEC };
-        r = sleep_on(seen, left == INT64_MAX ? NULL : &ts);
+        r = aio_done_sleep(seen, left == INT64_MAX ? NULL : &ts);
         if (r == -EINTR)
             return r;
     }
@@ -580,14 +450,17 @@ void aio_hold(void)
     bool busy = aio_any();
 
     while (busy) {
-        uint32_t seen = __atomic_load_n(&done_count, __ATOMIC_ACQUIRE);
+        uint32_t seen = aio_done_seen();
 
         take();
         held = true;
         busy = disk_is_busy();
         give();
+        /* An exec is no cancellation point. */
+        process_enter();
         if (busy)
-            REAL(syscall)(SYS_futex, &done_count, FUTEX_WAIT_PRIVATE, seen, NULL);
+            aio_done_sleep(seen, NULL);
+        process_leave();
     }
 }
 
