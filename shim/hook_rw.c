@@ -1,6 +1,4 @@
 /* read, write and their forms. */
-#include <sys/syscall.h>
-
 #include "hooks.h"
 #include "leave.h"
 #include "real.h"
@@ -37,10 +35,7 @@ pread_slow(struct ofd *ofd, int fd, void *buf, size_t len, int64_t off)
                  (long long)off);
 }
 
-/*
- * The hottest hook: a read that is all in one file goes to it from here; by number, as in
- * sys_real.c, for who is cancelled in it would keep the ofd.
- */
+/* The hottest hook: a read that is all in one file goes to it from here. */
 static ssize_t __attribute__((noinline, hot)) pread_disk(int fd, void *buf, size_t len, int64_t off)
 {
     struct ofd *ofd = fdtable_get(fd);
@@ -50,7 +45,7 @@ static ssize_t __attribute__((noinline, hot)) pread_disk(int fd, void *buf, size
         return REAL(pread)(fd, buf, len, off);
     from = __builtin_expect(ofd->traced, 0) ? -1 : ofd_read_fd(ofd, len, off);
     if (from >= 0) {
-        ssize_t n = REAL(syscall)(SYS_pread64, (long)from, buf, len, off, 0l);
+        ssize_t n = REAL_TRANSFER(pread64, from, buf, len, off);
 
         if (n == (ssize_t)len) {
             fdtable_put(ofd);

@@ -8,6 +8,8 @@
 #ifndef SHIM_REAL_H
 #define SHIM_REAL_H
 
+#include <sys/syscall.h>
+
 #include "hot.h"
 
 void real_init(void);
@@ -18,5 +20,16 @@ void *real_find_late(const char *library, const char *symbol);
 #define REAL(symbol) \
     (__builtin_expect(hot.real.symbol != NULL, 1) ? hot.real.symbol \
                                                   : (real_init(), hot.real.symbol))
+
+/*
+ * pread64 and its like by number, because libc's functions are cancellation points, and who is cancelled
+ * in the engine leaves locks. But a sanitizer's runtime sees what memory a function takes, and not a number.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define REAL_TRANSFER(name, fd, at, count, off) REAL(name)(fd, at, count, off)
+#else
+#define REAL_TRANSFER(name, fd, at, count, off) \
+    REAL(syscall)(SYS_##name, (long)(fd), at, (long)(count), (long)(off), 0l)
+#endif
 
 #endif

@@ -57,31 +57,24 @@ static int sys_close(int fd)
     return RESULT(hidden_close(fd));
 }
 
-/*
- * By number, because libc's functions are cancellation points, and who is cancelled in the engine leaves
- * locks; and stat, because a library behind this one may have one that comes back here.
- */
-#define BY_NUMBER(name, fd, at, count, off) \
-    MOVED(REAL(syscall)(SYS_##name, (long)(fd), at, (long)(count), (long)(off), 0l))
-
-__attribute__((hot)) static ssize_t sys_pread(int fd, void *buf, size_t len, int64_t off)
+static ssize_t sys_pread(int fd, void *buf, size_t len, int64_t off)
 {
-    return BY_NUMBER(pread64, fd, buf, len, off);
+    return MOVED(REAL_TRANSFER(pread64, fd, buf, len, off));
 }
 
 static ssize_t sys_preadv(int fd, const struct iovec *iov, int iovcnt, int64_t off)
 {
-    return BY_NUMBER(preadv, fd, iov, iovcnt, off);
+    return MOVED(REAL_TRANSFER(preadv, fd, iov, iovcnt, off));
 }
 
 static ssize_t sys_pwrite(int fd, const void *buf, size_t len, int64_t off)
 {
-    return BY_NUMBER(pwrite64, fd, buf, len, off);
+    return MOVED(REAL_TRANSFER(pwrite64, fd, buf, len, off));
 }
 
 static ssize_t sys_pwritev(int fd, const struct iovec *iov, int iovcnt, int64_t off)
 {
-    return BY_NUMBER(pwritev, fd, iov, iovcnt, off);
+    return MOVED(REAL_TRANSFER(pwritev, fd, iov, iovcnt, off));
 }
 
 static int sys_fdatasync(int fd)
@@ -104,6 +97,7 @@ static int64_t sys_lseek(int fd, int64_t off, int whence)
     return RESULT(REAL(lseek)(fd, off, whence));
 }
 
+/* By number, because a library behind this one may have a function that comes back here. */
 static int sys_fstat(int fd, struct stat *st)
 {
     return RESULT((int)REAL(syscall)(SYS_fstat, (long)fd, st));
