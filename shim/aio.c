@@ -120,7 +120,7 @@ static ssize_t perform(const struct request *req)
         return perform_native(req);
     switch (req->op) {
     case LIO_READ:
-        n = ofd_pread(req->ofd, req->buf, req->len, req->off);
+        n = ofd_preadv(req->ofd, &iov, 1, req->off);
         break;
     case LIO_WRITE:
         n = ofd_pwritev(req->ofd, &iov, 1, req->off, 0);

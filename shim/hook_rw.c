@@ -31,7 +31,9 @@ ssize_t hook_read_chk(int fd, void *buf, size_t len, size_t room)
 static ssize_t __attribute__((noinline))
 pread_slow(struct ofd *ofd, int fd, void *buf, size_t len, int64_t off)
 {
-    return LEAVE(ofd, fd, ofd_pread(ofd, buf, len, off), "pread64", "%zu, %lld", len,
+    struct iovec iov = { buf, len };
+
+    return LEAVE(ofd, fd, ofd_preadv(ofd, &iov, 1, off), "pread64", "%zu, %lld", len,
                  (long long)off);
 }
 

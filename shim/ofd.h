@@ -122,7 +122,6 @@ static inline bool ofd_writable(const struct ofd *ofd)
 }
 
 /* As the system calls of these names on a flat file. */
-ssize_t ofd_pread(struct ofd *ofd, void *buf, size_t len, int64_t off);
 /* acow_read_fd, or -1 where there is more to it. */
 int ofd_read_fd(struct ofd *ofd, size_t len, int64_t off);
 ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t off);

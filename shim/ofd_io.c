@@ -147,25 +147,6 @@ static inline int check_direct(struct ofd *ofd, const struct iovec *iov, int iov
     return __builtin_expect(ofd->flags & O_DIRECT, 0) ? check_direct_now(ofd, iov, iovcnt, off) : 0;
 }
 
-ssize_t ofd_pread(struct ofd *ofd, void *buf, size_t len, int64_t off)
-{
-    struct acow_disk *disk;
-    ssize_t n = ofd_disk(ofd, &disk);
-
-    if (n < 0)
-        return n;
-    if (!ofd_readable(ofd))
-        return -EBADF;
-    if (off < 0)
-        return -EINVAL;
-    n = check_direct(ofd, &(struct iovec){ buf, len }, 1, (uint64_t)off);
-    if (n < 0)
-        return n;
-    n = acow_pread(disk, ofd->image_fd, buf, len < TRANSFER_MAX ? len : TRANSFER_MAX, (uint64_t)off);
-    leave(disk);
-    return n;
-}
-
 __attribute__((hot)) int ofd_read_fd(struct ofd *ofd, size_t len, int64_t off)
 {
     struct acow_disk *disk = __atomic_load_n(&ofd->engine, __ATOMIC_ACQUIRE);
@@ -192,7 +173,9 @@ ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t
     n = check_direct(ofd, iov, iovcnt, (uint64_t)off);
     if (n < 0)
         return n;
-    n = acow_preadv(disk, ofd->image_fd, iov, iovcnt, (uint64_t)off);
+    n = iovcnt == 1 && iov->iov_len <= TRANSFER_MAX
+        ? acow_pread(disk, ofd->image_fd, iov->iov_base, iov->iov_len, (uint64_t)off)
+        : acow_preadv(disk, ofd->image_fd, iov, iovcnt, (uint64_t)off);
     leave(disk);
     return n;
 }
@@ -210,9 +193,7 @@ ssize_t ofd_readv(struct ofd *ofd, const struct iovec *iov, int iovcnt)
 {
     bool locked = lock_offset(ofd);
     uint64_t len = length_there(ofd, length_of(iov, iovcnt)), off = move_offset(ofd, len);
-    ssize_t n = iovcnt == 1 && !memory_is_bad(iov)
-        ? ofd_pread(ofd, iov->iov_base, iov->iov_len, (int64_t)off)
-        : ofd_preadv(ofd, iov, iovcnt, (int64_t)off);
+    ssize_t n = ofd_preadv(ofd, iov, iovcnt, (int64_t)off);
 
     settle_offset(ofd, off + len, off + (n > 0 ? (uint64_t)n : 0));
     unlock_offset(ofd, locked);

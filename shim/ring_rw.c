@@ -101,8 +101,7 @@ static int64_t move(const struct transfer *t, const struct io_uring_sqe *sqe)
     if (t->reads && t->off == -1)
         return ofd_readv(t->ofd, t->iov, t->iovcnt);
     if (t->reads)
-        return t->iovcnt == 1 ? ofd_pread(t->ofd, t->iov->iov_base, t->iov->iov_len, t->off)
-                              : ofd_preadv(t->ofd, t->iov, t->iovcnt, t->off);
+        return ofd_preadv(t->ofd, t->iov, t->iovcnt, t->off);
     if (t->off == -1)
         return ofd_writev(t->ofd, t->iov, t->iovcnt, flags);
     return ofd_pwritev(t->ofd, t->iov, t->iovcnt, t->off, flags);
