@@ -60,7 +60,7 @@ void hook_exit(int status)
 
 void hook_quick_exit(int status)
 {
-    hot.ending = true;
+    process_ends();
     part();
     REAL(quick_exit)(status);
     __builtin_unreachable();

@@ -152,7 +152,7 @@ static int copy_up(const struct map *map, uint64_t off, size_t len)
     process_enter();
     r = acow_copy_up(map->writer->engine, off, len);
     process_leave();
-    if (hot.ending)
+    if (process_is_ending())
         acow_park(map->writer->engine);
     return r;
 }
@@ -290,7 +290,7 @@ int map_sync(void *addr, size_t len, int flags)
     while (r == 0 && flags & MS_SYNC && (disk = next_writer(&at, end))) {
         process_enter();
         r = acow_flush(disk->engine);
-        if (hot.ending)
+        if (process_is_ending())
             acow_park(disk->engine);
         disks_put(disk);
         process_leave();

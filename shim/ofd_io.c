@@ -100,7 +100,7 @@ static uint64_t length_of(const struct iovec *iov, int iovcnt)
 /* After the library's exit handler nobody comes to park the disk: each call does. */
 static void leave(struct acow_disk *disk)
 {
-    if (__builtin_expect(hot.ending, 0)) {
+    if (__builtin_expect(process_is_ending(), 0)) {
         process_enter();
         acow_park(disk);
         process_leave();
@@ -152,7 +152,7 @@ __attribute__((hot)) int ofd_read_fd(struct ofd *ofd, size_t len, int64_t off)
     struct acow_disk *disk = __atomic_load_n(&ofd->engine, __ATOMIC_ACQUIRE);
 
     if (__builtin_expect(!disk || !ofd_readable(ofd) || off < 0 || len > TRANSFER_MAX
-                         || ofd->flags & O_DIRECT || hot.ending, 0))
+                         || ofd->flags & O_DIRECT || process_is_ending(), 0))
         return -1;
     return acow_read_fd(disk, ofd->image_fd, len, (uint64_t)off);
 }

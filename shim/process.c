@@ -198,7 +198,7 @@ static void __attribute__((destructor)) finish(void)
     int saved = errno;
 
     stream_flush();
-    hot.ending = true;
+    process_ends();
     process_enter();
     aio_hold();
     disks_park();

@@ -7,6 +7,19 @@
 #include <stdbool.h>
 #include <sys/single_threaded.h>
 
+#include "hot.h"
+
+/* Once the library's exit handler has run: from then on each call gives its disk up itself. */
+static inline bool process_is_ending(void)
+{
+    return __atomic_load_n(&hot.ending, __ATOMIC_RELAXED);
+}
+
+static inline void process_ends(void)
+{
+    __atomic_store_n(&hot.ending, true, __ATOMIC_RELAXED);
+}
+
 /*
  * How many calls this thread has under way that may hold a lock. Above 0 in _exit or exec
  * means that a signal handler interrupted one: then the disks cannot be given up,

@@ -120,7 +120,7 @@ static enum ring_way on_disk(struct ring_request *req)
                    before.opcode == IORING_OP_FALLOCATE ? "io_uring/fallocate" :
                    ring_transfer_name(before.opcode), "%u, %lld%s", before.len,
                    (long long)before.off, way == RING_CHANGED ? " (begun)" : "");
-    if (__builtin_expect(hot.ending, 0) && ofd->engine)
+    if (__builtin_expect(process_is_ending(), 0) && ofd->engine)
         acow_park(ofd->engine);
     if (way != RING_CHANGED)
         fdtable_put(ofd);
