@@ -170,14 +170,18 @@ struct cookie_file {
     struct { int state, count; void *owner; } lock;
 };
 
-/* One of ours with no descriptor: libc hides the pointers to functions that it keeps, so they are copied. */
+/*
+ * One of ours with no descriptor: libc hides the pointers to functions that it keeps, so they are copied.
+ * NULL if it is not as libc makes it: the library behind this one may have wrapped it.
+ */
 static const struct cookie_file *model(void)
 {
-    static FILE *made;
+    static struct stream nothing;
+    static struct cookie_file *made;
 
     if (!__atomic_load_n(&made, __ATOMIC_ACQUIRE))
-        __atomic_store_n(&made, fopencookie(NULL, "r", functions), __ATOMIC_RELEASE);
-    return (struct cookie_file *)made;
+        __atomic_store_n(&made, (void *)fopencookie(&nothing, "r", functions), __ATOMIC_RELEASE);
+    return made && malloc_usable_size(made) >= sizeof(*made) && made->stream == &nothing ? made : NULL;
 }
 
 int stream_convert(FILE *file, int fd, const char *mode)

@@ -1,8 +1,6 @@
 """Rows: programs in Python, Perl and C that use one way of I/O each (programs/)."""
 import shlex
 
-import common
-
 ALL = "all"
 
 
@@ -264,12 +262,11 @@ for off in (0, 5000, 70000):
         name = mode.rstrip("*")
         t.add("fstream/" + name, "{bin}/fstream_ops %s %s" % (name, redirect), on="half text",
               needs="c++", writes=mode.endswith("*"))
-    # Where a library is looked for depends on who calls dlopen; with a sanitizer it is its runtime.
-    if not common.SANITIZER:
-        t.add("dl/runpath", "mkdir p; echo 'int seven(void) { return 7; }' | cc -shared -fPIC -xc - -o p/seven.so; "
-              "echo '#include <dlfcn.h>\nint main(void) { return !dlopen(\"seven.so\", RTLD_NOW); }' | "
-              "cc -xc - -Wl,-rpath,'$ORIGIN/p' -o use; ./use; echo $?; cat {img} | cksum",
-              on="half", needs="cc", scratch=["p", "use"])
+    # Where a library is looked for depends on who calls dlopen.
+    t.add("dl/runpath", "mkdir p; echo 'int seven(void) { return 7; }' | cc -shared -fPIC -xc - -o p/seven.so; "
+          "echo '#include <dlfcn.h>\nint main(void) { return !dlopen(\"seven.so\", RTLD_NOW); }' | "
+          "cc -xc - -Wl,-rpath,'$ORIGIN/p' -o use; ./use; echo $?; cat {img} | cksum",
+          on="half", needs="cc", scratch=["p", "use"])
     for program, name, on, why in LATER:
         t.add("%s/%s" % (program, name), "{bin}/%s_ops %s {img}" % (program, name), on=on,
               needs="cc", xfail=why)
