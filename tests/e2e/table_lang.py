@@ -188,7 +188,7 @@ MAP = ("shared* private private_write readonly reader_and_writer* errors* outliv
        "numbers* threads* left* append*")
 PROC = "cloexec vfork* vfork_over* spawn* scan_close exec_fds exec_both* fork_threads"
 SPAWN = "read write* order chdir flags attributes programs"
-PASS = "rights* outlives* many* standard pidfd* plain_sender*"
+PASS = "rights* outlives* many* standard pidfd* plain_sender* numbers*"
 LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
 FAULT = "read write* calls* paths* numbers*"
