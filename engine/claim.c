@@ -229,6 +229,11 @@ int claim_image(struct acow_disk *disk, struct acow_msg *msg)
     return r == 0 ? 0 : msg_set(msg, r, "%s: cannot lock: %s", disk->image_path, msg_why(r));
 }
 
+void claim_image_end(struct acow_disk *disk)
+{
+    lock_set_range(disk->sys, disk->image_fd, F_UNLCK, (struct lock_range){ LOCK_USER_BASE, 2 * LOCK_KEYS });
+}
+
 /*
  * What QEMU calls permissions: a byte from 100 on is locked by who reads (100), writes (101) or
  * resizes (103), and the byte as far from 200 by who cannot have that beside it.

@@ -44,6 +44,9 @@ void claim_run_end(struct acow_disk *disk);
  */
 int claim_image(struct acow_disk *disk, struct acow_msg *msg);
 
+/* Of an open that failed, whose descriptor may not be closed at once. */
+void claim_image_end(struct acow_disk *disk);
+
 /*
  * On a raw backing file: it is read, and nobody may write or resize it meanwhile, not QEMU
  * (in the bytes that QEMU uses) nor the writer of a disk whose image file it is.

@@ -299,6 +299,8 @@ int disk_open_chain(const struct acow_sys *sys, const char *path, int flags,
     }
     if (r < 0) {
         part_from_mate(disk);
+        if (disk->image_fd >= 0)
+            claim_image_end(disk);
         disk_free(disk);
         return r;
     }

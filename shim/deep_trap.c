@@ -298,7 +298,9 @@ static bool concerns_us(long number, const long a[6])
     case SYS_select: case SYS_pselect6: case SYS_epoll_wait: case SYS_epoll_pwait:
     case SYS_epoll_pwait2: case SYS_wait4: case SYS_waitid: case SYS_pause:
     case SYS_rt_sigtimedwait: case SYS_rt_sigsuspend: case SYS_accept: case SYS_accept4:
-    case SYS_connect: case SYS_sendto: case SYS_exit:
+    case SYS_connect: case SYS_sendto: case SYS_recvfrom: case SYS_exit: case SYS_io_getevents:
+    case SYS_io_pgetevents: case SYS_msgsnd: case SYS_msgrcv: case SYS_semop: case SYS_semtimedop:
+    case SYS_mq_timedsend: case SYS_mq_timedreceive:
         return false;
     default:
         return true;
@@ -316,11 +318,15 @@ static long serve(long number, const long a[6], ucontext_t *context)
     case SYS_vfork: return fork_by(SYS_fork, a, SIGCHLD, 0);
     case SYS_clone: return fork_by(number, a, (uint64_t)a[0], (uint64_t)a[1]);
     case SYS_clone3: return clone_by(a);
-    /* With the mask that the program has, for what is exec'ed inherits it; locks may wait. */
+    /* With the mask that the program has, for what is exec'ed inherits it; the others may wait. */
     case SYS_execve:
     case SYS_execveat:
     case SYS_flock:
-    case SYS_fcntl: return hooked(number, a);
+    case SYS_fcntl:
+    case SYS_sendmsg:
+    case SYS_recvmsg:
+    case SYS_sendmmsg:
+    case SYS_recvmmsg: return hooked(number, a);
     default: return concerns_us(number, a) ? apart(number, a, context) : native(number, a);
     }
 }

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "keep.h"
 #include "process.h"
 #include "real.h"
 
@@ -126,9 +127,14 @@ void fdtable_bequeath(bool spawn)
         if (!ofd)
             continue;
         if (REAL(fcntl)(fd, F_GETFD) == 0)
-            ofd_bequeath(ofd, spawn);
+            ofd_bequeath(ofd);
+        else if (!spawn)
+            keep_lose(ofd->state->image_dev, ofd->state->image_ino);
         fdtable_put(ofd);
     }
+    /* What is spawned has no record locks of its parent's. */
+    if (!spawn)
+        keep_bequeath();
 }
 
 void fdtable_bequeath_end(void)
@@ -141,4 +147,5 @@ void fdtable_bequeath_end(void)
         ofd_bequeath_end(ofd);
         fdtable_put(ofd);
     }
+    keep_bequeath_end();
 }

@@ -10,6 +10,9 @@
 
 #include "hot.h"
 
+#define HIDDEN_USED 1
+#define HIDDEN_PARKED 2
+
 /* True for a number that is ours and not the program's. */
 static inline bool hidden_is(int fd)
 {
@@ -35,6 +38,20 @@ void hidden_mark(int fd);
 
 /* Closes one of ours. */
 int hidden_close(int fd);
+
+/*
+ * open(2) with the number out of the program's way from the start, where none may be moved and closed; marked.
+ * Costs a call for each number that is free below.
+ */
+int hidden_open(const char *path, int flags, unsigned mode);
+
+/* One that is only there because it must not be closed yet. */
+void hidden_park(int fd);
+
+static inline bool hidden_is_parked(int fd)
+{
+    return hidden_is(fd) && __atomic_load_n(&hot.hidden[fd], __ATOMIC_RELAXED) == HIDDEN_PARKED;
+}
 
 /* The lowest one at or above fd, or FD_LIMIT. */
 int hidden_next(int fd);

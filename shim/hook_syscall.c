@@ -129,6 +129,20 @@ long hook_syscall(long number, ...)
     case SYS_io_uring_register:
         return by_value(-hook_ring_register((unsigned)a[0], (unsigned)a[1], (const void *)a[2],
                                             (unsigned)a[3]));
+    case SYS_sendmsg: return hook_sendmsg(FD, (const struct msghdr *)a[1], (int)a[2]);
+    case SYS_recvmsg: return hook_recvmsg(FD, (struct msghdr *)a[1], (int)a[2]);
+    case SYS_sendmmsg:
+        return hook_sendmmsg(FD, (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3]);
+    case SYS_recvmmsg:
+        return hook_recvmmsg(FD, (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3],
+                             (struct timespec *)a[4]);
+    case SYS_pidfd_getfd: return hook_pidfd_getfd(FD, (int)a[1], (unsigned)a[2]);
+    case SYS_utime: return hook_utime(PATH, (const struct utimbuf *)a[1]);
+    case SYS_utimes: return hook_utimes(PATH, (const struct timeval *)a[1]);
+    case SYS_futimesat: return hook_futimesat(FD, AT_PATH, (const struct timeval *)a[2]);
+    case SYS_faccessat2: return hook_faccessat(FD, AT_PATH, (int)a[2], (int)a[3]);
+    case SYS_remap_file_pages:
+        return hook_remap_file_pages((void *)a[0], (size_t)a[1], (int)a[2], (size_t)a[3], (int)a[4]);
     case SYS_fchownat: return hook_fchownat(FD, AT_PATH, (uid_t)a[2], (gid_t)a[3], (int)a[4]);
     case SYS_sync: return hook_sync(), 0;
     case SYS_exit_group: hook_exit((int)a[0]);

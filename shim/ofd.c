@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 #include "hidden.h"
+#include "keep.h"
 #include "process.h"
 #include "real.h"
 #include "report.h"
 #include "sys_real.h"
 #include "trace.h"
 
-#define MAGIC 0x61636f776f666431ull     /* "acowofd1" */
+#define MAGIC 0x61636f776f666432ull     /* "acowofd2" */
 #define ABI ((uint32_t)sizeof(struct ofd_state) << 8 | (uint32_t)sizeof(void *))
 #define NAME "addcow:"
 
@@ -26,6 +27,27 @@ _Static_assert(sizeof(struct ofd_state) <= OFD_STATE_LEN, "the state fits its pa
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   /* over the list, and adoption */
 static struct ofd *all;
+
+static bool in_use(const struct ofd *ofd)
+{
+    const struct ofd_state *state = __atomic_load_n(&ofd->state, __ATOMIC_ACQUIRE);
+
+    return state && state != MAP_FAILED;
+}
+
+/* The offset of its image descriptors. Such files' inode numbers are counted up. */
+static int64_t tag_of(const struct ofd *ofd)
+{
+    return KEEP_TAG + 1 + (int64_t)(ofd->memfd_ino % KEEP_TAGS);
+}
+
+static void tag_image(const struct ofd *ofd, int fd)
+{
+    int saved = errno;
+
+    REAL(lseek)(fd, tag_of(ofd), SEEK_SET);
+    errno = saved;
+}
 
 /* ---- making ------------------------------------------------------------ */
 
@@ -51,7 +73,6 @@ static struct ofd *new_ofd(void)
         ofd->image_fd = -1;
         ofd->traced = trace_on;
         ofd->direct_off = 0;
-        ofd->record_locked = false;
         ofd->state = MAP_FAILED;        /* taken, with nothing in it yet */
         ofd_ref(ofd);
         ofd->alive = 1;
@@ -140,6 +161,7 @@ static int note_image(struct ofd *ofd, struct ofd_state *state)
     if (r == 0) {
         state->image_dev = st.st_dev;
         state->image_ino = st.st_ino;
+        tag_image(ofd, ofd->image_fd);
     }
     return r;
 }
@@ -291,26 +313,6 @@ void ofd_path_of(int dir, const char *proc_path, char *out)
     sys_real.close(fd);
 }
 
-/*
- * Takes over the image descriptor that the program before the exec left open: locks
- * that are held through it, or will be, are the description's and so shared.
- */
-static void inherit_image(struct ofd *ofd)
-{
-    const struct ofd_state *state = ofd->state;
-    int fd = state->heir_fd;
-    struct stat st;
-
-    if (state->heir_pid != getpid() && state->heir_pid != -getppid())
-        return;
-    if (fd < 0 || fd >= FD_LIMIT || hidden_is(fd) || REAL(fstat)(fd, &st) < 0 || st.st_dev != state->image_dev
-        || st.st_ino != state->image_ino)
-        return;
-    REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    hidden_mark(fd);
-    ofd->image_fd = fd;
-}
-
 struct ofd *ofd_adopt(int fd)
 {
     struct ofd *ofd;
@@ -343,8 +345,42 @@ struct ofd *ofd_adopt(int fd)
     }
     ofd->flags = (int)ofd->state->flags;
     ofd_share(ofd);
-    inherit_image(ofd);
     return ofd;
+}
+
+/* Which description's it is, the tag tells: whoever has several on one disk must not mix them up. */
+void ofd_inherit_image(int fd)
+{
+    bool ours = false;
+    struct ofd *ofd;
+    struct stat st;
+    int64_t tag;
+    int flags = REAL(fcntl)(fd, F_GETFL);
+
+    if (flags < 0 || flags & O_PATH || REAL(fstat)(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return;
+    tag = REAL(lseek)(fd, 0, SEEK_CUR);
+    if (!keep_is_tag(tag))
+        return;
+    pthread_mutex_lock(&lock);
+    for (ofd = all; ofd; ofd = ofd->next) {
+        if (!in_use(ofd) || ofd->state->image_dev != st.st_dev || ofd->state->image_ino != st.st_ino)
+            continue;
+        ours = true;
+        if (ofd->image_fd < 0 && tag == tag_of(ofd))
+            break;
+    }
+    if (ours) {
+        REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+        hidden_mark(fd);
+    }
+    if (ofd) {
+        ofd->image_fd = fd;
+    } else if (ours) {
+        hidden_park(fd);
+        keep_image(st.st_dev, st.st_ino);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 struct ofd *ofd_adopt_file(int fd, int cloexec, bool own)
@@ -392,10 +428,12 @@ int ofd_begin(struct ofd *ofd, struct acow_disk **engine)
         if (r == 0 && ofd->image_fd < 0) {
             r = acow_open_image(disk->engine, (ofd_writable(ofd) ? O_RDWR : O_RDONLY)
                                               | (ofd->flags & (O_DIRECT | O_NOATIME)));
-            if (r < 0)
+            if (r < 0) {
                 disks_put(disk);
-            else
+            } else {
+                tag_image(ofd, r);
                 __atomic_store_n(&ofd->image_fd, r, __ATOMIC_RELAXED);
+            }
         }
         if (r >= 0) {
             ofd->disk = disk;
@@ -456,23 +494,13 @@ int ofd_unref(struct ofd *ofd)
     return state ? end(ofd, state) : 0;
 }
 
-static bool in_use(const struct ofd *ofd)
-{
-    const struct ofd_state *state = __atomic_load_n(&ofd->state, __ATOMIC_ACQUIRE);
-
-    return state && state != MAP_FAILED;
-}
-
 /* No lock in these: in the child of a vfork it could be held by a thread that does not run. */
-void ofd_bequeath(struct ofd *ofd, bool spawn)
+void ofd_bequeath(struct ofd *ofd)
 {
     int fd = __atomic_load_n(&ofd->image_fd, __ATOMIC_RELAXED);
 
-    if (fd < 0)
-        return;
-    __atomic_store_n(&ofd->state->heir_fd, fd, __ATOMIC_RELAXED);
-    __atomic_store_n(&ofd->state->heir_pid, spawn ? -getpid() : getpid(), __ATOMIC_RELAXED);
-    REAL(fcntl)(fd, F_SETFD, 0);
+    if (fd >= 0)
+        REAL(fcntl)(fd, F_SETFD, 0);
 }
 
 void ofd_bequeath_end(struct ofd *ofd)

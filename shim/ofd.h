@@ -30,9 +30,6 @@ struct ofd_state {
     uint64_t dev, ino;          /* of the metadata file */
     uint64_t offset;            /* the file offset, bytes */
     uint64_t image_dev, image_ino;
-    /* The image descriptor that a program exec'ed by that process may take over, with its locks. */
-    int32_t heir_pid;           /* of the process; negative: of the one that spawned it; 0: none */
-    int32_t heir_fd;
     uint32_t flags;             /* access mode and status flags, as F_GETFL shows them */
     pthread_mutex_t lock;       /* over offset; robust */
     char path[4096];            /* of the metadata file, absolute */
@@ -51,7 +48,6 @@ struct ofd {
     bool traced;
     struct disk *disk;          /* whose engine that is */
     uint32_t direct_off, direct_mem;    /* O_DIRECT's alignments, bytes; 0: not asked yet */
-    bool record_locked;         /* F_SETLK was used: closing any descriptor unlocks */
     uint64_t memfd_ino;
     struct ofd *next;           /* all there are, in use or free (then state is NULL) */
 };
@@ -64,6 +60,12 @@ int ofd_open(const char *path, int flags, struct ofd **out, int *fd);
 
 /* The ofd behind an inherited placeholder, or NULL if fd is none of ours. */
 struct ofd *ofd_adopt(int fd);
+
+/*
+ * Takes over an image descriptor that the program before the exec left open, if fd is one; the placeholders have been
+ * adopted. Locks that are held through it, or will be, are the description's and so shared.
+ */
+void ofd_inherit_image(int fd);
 
 /*
  * A descriptor of a metadata file itself, opened by a program without the shim
@@ -92,7 +94,7 @@ int ofd_unref(struct ofd *ofd);
  * spawned, and inherits the placeholder, since locks belong to it. And back, if this
  * program goes on.
  */
-void ofd_bequeath(struct ofd *ofd, bool spawn);
+void ofd_bequeath(struct ofd *ofd);
 void ofd_bequeath_end(struct ofd *ofd);
 
 /* Another process may have it from now on; and the same for every ofd in this process. */

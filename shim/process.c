@@ -25,6 +25,7 @@
 #include "disks.h"
 #include "fdtable.h"
 #include "hidden.h"
+#include "keep.h"
 #include "map.h"
 #include "real.h"
 #include "report.h"
@@ -101,6 +102,7 @@ static void begin_child(void)
     if (not_forked)
         *not_forked = 1;
     hidden_after_fork();
+    keep_after_fork();
     disks_after_fork();
     ofd_after_fork();
     aio_after_fork();
@@ -136,11 +138,44 @@ bool process_is_vfork_child(void)
     return false;
 }
 
-static void adopt_all(void)
+static bool adopted;
+
+static void adopt(int fd)
+{
+    struct ofd *ofd = ofd_adopt(fd);
+
+    if (!ofd)
+        ofd = ofd_adopt_file(fd, 0, false);
+    if (ofd) {
+        fdtable_set(fd, ofd);
+        adopted = true;
+    }
+}
+
+static void for_inherited(int dir, void (*each)(int fd))
 {
     struct dirent64 *entry;
     char buf[4096];
     long n;
+
+    REAL(lseek)(dir, 0, SEEK_SET);
+    while ((n = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+        for (long at = 0; at < n; at += entry->d_reclen) {
+            int fd;
+
+            entry = (struct dirent64 *)(void *)(buf + at);
+            if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+                continue;
+            fd = atoi(entry->d_name);
+            /* What is adopted may open the engine's own, further on in this very list. */
+            if (fd < FD_LIMIT && !fdtable_is_disk(fd) && !hidden_is(fd))
+                each(fd);
+        }
+    }
+}
+
+static void adopt_all(void)
+{
     int dir = sys_real.open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 
     if (dir < 0) {
@@ -149,25 +184,9 @@ static void adopt_all(void)
                "(is /proc mounted?)", strerrordesc_np(-dir));
         return;
     }
-    while ((n = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
-        for (long at = 0; at < n; at += entry->d_reclen) {
-            struct ofd *ofd;
-            int fd;
-
-            entry = (struct dirent64 *)(void *)(buf + at);
-            if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
-                continue;
-            fd = atoi(entry->d_name);
-            /* What is adopted may open the engine's own, further on in this very list. */
-            if (fd >= FD_LIMIT || fdtable_is_disk(fd) || hidden_is(fd))
-                continue;
-            ofd = ofd_adopt(fd);
-            if (!ofd)
-                ofd = ofd_adopt_file(fd, 0, false);
-            if (ofd)
-                fdtable_set(fd, ofd);
-        }
-    }
+    for_inherited(dir, adopt);
+    if (adopted)
+        for_inherited(dir, ofd_inherit_image);
     sys_real.close(dir);
 }
 

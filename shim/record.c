@@ -12,9 +12,12 @@
 #include <unistd.h>
 
 #include "addcow.h"
+#include "keep.h"
 #include "leave.h"
 #include "memory.h"
+#include "process.h"
 #include "real.h"
+#include "report.h"
 
 #define FIRST_OURS ((int64_t)ACOW_LOCK_FIRST)
 
@@ -53,6 +56,16 @@ static int find_range(struct ofd *ofd, struct acow_disk *disk, const struct floc
     return *first < 0 ? -EINVAL : 0;
 }
 
+/* What this thread's vfork child locks is lost when it execs, as its parent's memory cannot tell. */
+static int begin_keeping(struct ofd *ofd)
+{
+    static bool said;
+
+    if (process_is_vfork_child() && !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+        report("%s: a record lock of a child of vfork does not outlive its exec", ofd->state->path);
+    return keep_image(ofd->state->image_dev, ofd->state->image_ino) < 0 ? -ENOLCK : 0;
+}
+
 int record_lock(struct ofd *ofd, int cmd, struct flock *fl)
 {
     bool asks = cmd == F_GETLK || cmd == F_OFD_GETLK;
@@ -73,8 +86,9 @@ int record_lock(struct ofd *ofd, int cmd, struct flock *fl)
     mine.l_whence = SEEK_SET;
     mine.l_start = first;
     mine.l_len = (last < FIRST_OURS ? last + 1 : FIRST_OURS) - first;
-    if (cmd == F_SETLK || cmd == F_SETLKW)
-        ofd->record_locked = true;
+    r = cmd == F_SETLK || cmd == F_SETLKW ? begin_keeping(ofd) : 0;
+    if (r < 0)
+        return r;
     r = NATIVE(REAL(fcntl)(ofd->image_fd, cmd, &mine));
     if (r < 0 || !asks)
         return r;
@@ -90,8 +104,6 @@ int record_lock(struct ofd *ofd, int cmd, struct flock *fl)
 
 void record_drop(struct ofd *ofd)
 {
-    struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-
-    if (ofd->record_locked && ofd->image_fd >= 0)
-        REAL(fcntl)(ofd->image_fd, F_SETLK, &all);
+    if (__builtin_expect(keep_active, 0))
+        keep_drop(ofd->state->image_dev, ofd->state->image_ino);
 }

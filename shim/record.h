@@ -12,7 +12,7 @@ struct flock;
  */
 int record_lock(struct ofd *ofd, int cmd, struct flock *fl);
 
-/* Closing any descriptor of a file drops this process's record locks on it. */
+/* The program closes a descriptor, which drops this process's record locks on the file. */
 void record_drop(struct ofd *ofd);
 
 #endif

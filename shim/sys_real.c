@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "hidden.h"
+#include "keep.h"
 #include "real.h"
 #include "report.h"
 
@@ -44,6 +45,8 @@
 
 static int sys_open(const char *path, int flags, unsigned mode)
 {
+    if (__builtin_expect(keep_active, 0) && keep_path(path))
+        return RESULT(hidden_open(path, flags, mode));
     return HIDDEN(REAL(open)(path, flags, mode));
 }
 
@@ -54,6 +57,10 @@ static int sys_memfd(const char *name)
 
 static int sys_close(int fd)
 {
+    if (__builtin_expect(keep_active, 0) && keep_fd(fd)) {
+        hidden_park(fd);
+        return 0;
+    }
     return RESULT(hidden_close(fd));
 }
 

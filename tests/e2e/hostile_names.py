@@ -133,6 +133,25 @@ def one_image_in_two_disks(t):
         t.end(b)
 
 
+def record_lock_beside_a_refused_open(t):
+    """What a refused open had opened is not closed yet, and is in nobody's way."""
+    t.disk()
+    t.disk("y.add-cow")
+    a, b, c = t.actor(), t.actor(), t.actor()
+    t.same("open", a.open(), "ok")
+    t.same("lock", a("lock", "f", 0, 100), "ok")
+    t.same("other disk", a.open("y.add-cow", "O_RDWR", "g"), "EBUSY")
+    a.lines()
+    t.same("open", b.open(), "ok")
+    t.same("is locked", b("lock", "f", 50, 1), "EAGAIN")
+    t.same("close", b("close", "f"), "ok")
+    t.same("close", a("close", "f"), "ok")
+    t.same("open", c.open("y.add-cow"), "ok")
+    t.same("lock", c("lock", "f", 50, 1), "ok")
+    for actor in (a, b, c):
+        t.end(actor)
+
+
 def image_of_a_writer_as_backing_file(t):
     for first, second, outcome in (("O_RDWR", "O_RDWR", "EBUSY"), ("O_RDWR", "O_RDONLY", "EBUSY"),
                                    ("O_RDONLY", "O_RDWR", "ok")):
@@ -234,7 +253,7 @@ def all_cases(privileged):
     for case in (run_time_file_comes_back, child_after_the_directory_was_renamed,
                  child_after_the_disk_was_made_anew, inode_numbers_used_again, one_image_in_two_disks,
                  image_of_a_writer_as_backing_file, record_lock_beyond_all_data,
-                 backing_file_replaced_for_a_newcomer):
+                 record_lock_beside_a_refused_open, backing_file_replaced_for_a_newcomer):
         yield case.__name__.replace("_", "-"), case, None
     yield "one-program-opens-it-twice", one_program_opens_it_twice, privileged
     yield "qemu-reopens-it", qemu_reopens_it, privileged or (

@@ -29,6 +29,7 @@ def python(t):
     add("subprocess", "half random", writes=True)
     add("locks", "half", touch=[])
     add("record-locks", "half", touch=[(0, 8)])
+    add("lock-keep", "half random", touch=[(900, 8)])
     add("copy", ALL)
     add("copy-in", "half random", writes=True)
     add("archives", "half zero", writes=True)
@@ -183,9 +184,9 @@ FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx
 MAP = ("shared* private private_write readonly reader_and_writer* errors* outlives* past_end* "
        "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags dropped* "
        "numbers* threads* left* append*")
-PROC = "cloexec vfork* vfork_over* spawn* scan_close exec_fds fork_threads"
+PROC = "cloexec vfork* vfork_over* spawn* scan_close exec_fds exec_both* fork_threads"
 SPAWN = "read write* order chdir flags attributes programs"
-PASS = "rights* outlives* many* standard pidfd* plain_sender*"
+PASS = "rights* outlives* many* standard pidfd* plain_sender* numbers*"
 LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
 FAULT = "read write* calls* paths* numbers*"

@@ -6,6 +6,7 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -280,10 +281,50 @@ static void do_send(const char *to)
     send_fds(atoi(to), &fd, 1);
 }
 
+/* All of it by number, from and to itself. */
+static void do_numbers(const char *path)
+{
+    int fd = must_open(path, O_RDWR), given[4] = { -1, -1, -1, -1 };
+    const long old[4] = { 1000000000, 0, 1000000001, 0 };
+    struct stat st;
+    char byte = 'n';
+    struct iovec iov = { &byte, 1 };
+    union control control = { .room = "" };
+    struct mmsghdr one = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room,
+                                        .msg_controllen = CMSG_SPACE(sizeof(int)) } };
+    struct msghdr *msg = &one.msg_hdr;
+    struct cmsghdr *part = CMSG_FIRSTHDR(msg);
+
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(part), &fd, sizeof(fd));
+    said("sendmsg", syscall(SYS_sendmsg, pair[0], msg, 0));
+    said("recvmsg", syscall(SYS_recvmsg, pair[1], msg, 0));
+    received(msg, &given[0]);
+    memcpy(CMSG_DATA(part), &fd, sizeof(fd));
+    said("sendmmsg", syscall(SYS_sendmmsg, pair[0], &one, 1, 0));
+    said("recvmmsg", syscall(SYS_recvmmsg, pair[1], &one, 1, 0, NULL));
+    received(msg, &given[1]);
+    given[2] = (int)syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, getpid(), 0), fd, 0);
+    said("seek", lseek(fd, 700, SEEK_SET));
+    for (int i = 0; i < 3; i++)
+        got("read", read(given[i], buf, 100));
+    said("write", write(given[0], "numbered", 8));
+    said("offset", lseek(fd, 0, SEEK_CUR));
+    said("faccessat2", syscall(SYS_faccessat2, fd, "", R_OK, AT_EMPTY_PATH));
+    said("utimes", syscall(SYS_utimes, path, old));
+    said("time", fstat(fd, &st) == 0 ? st.st_mtime : 0);
+    said("futimesat", syscall(SYS_futimesat, AT_FDCWD, path, &old[1]));
+    said("utime", syscall(SYS_utime, path, &old[1]));
+    said("time", fstat(fd, &st) == 0 ? st.st_mtime : 0);
+}
+
 static const struct mode modes[] = {
     { "rights", do_rights }, { "outlives", do_outlives }, { "many", do_many },
     { "standard", do_standard }, { "pidfd", do_pidfd }, { "plain_sender", do_plain_sender },
-    { "send", do_send },
+    { "send", do_send }, { "numbers", do_numbers },
 };
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,6 +165,46 @@ static void do_exec_fds(const char *path)
            (char *)NULL);
 }
 
+enum { HELD = 30, OTHER };
+
+/* What do_exec_both execs: the lock is still HELD's, and not OTHER's. */
+static void do_heir(const char *path)
+{
+    (void)path;
+    exit(flock(HELD, LOCK_EX | LOCK_NB) != 0 || flock(OTHER, LOCK_SH | LOCK_NB) == 0);
+}
+
+/* Two processes that share their descriptors exec at the same time. */
+static void do_exec_both(const char *path)
+{
+    int a = must_open(path, O_RDWR), b = must_open(path, O_RDWR), bad = 0, status;
+
+    dup2(a, HELD);
+    dup2(b, OTHER);
+    said("lock", flock(a, LOCK_EX));
+    close(a);
+    close(b);
+    for (int i = 0; i < 50; i++) {
+        int gate[2];
+        char byte;
+
+        if (pipe2(gate, O_CLOEXEC) < 0)
+            exit(1);
+        for (int k = 0; k < 2; k++)
+            if (fork() == 0) {
+                close(gate[1]);
+                if (read(gate[0], &byte, 1) == 0)
+                    execl("/proc/self/exe", "proc_ops", "heir", path, (char *)NULL);
+                _exit(9);
+            }
+        close(gate[1]);
+        close(gate[0]);
+        for (int k = 0; k < 2; k++)
+            bad += wait(&status) < 0 || status != 0;
+    }
+    said("bad heirs", bad);
+}
+
 static bool forked;             /* atomic */
 
 static void *open_and_close(void *path)
@@ -199,7 +240,7 @@ static void do_fork_threads(const char *path)
 static const struct mode modes[] = {
     { "cloexec", do_cloexec }, { "vfork", do_vfork }, { "vfork_over", do_vfork_over },
     { "spawn", do_spawn }, { "scan_close", do_scan_close }, { "exec_fds", do_exec_fds },
-    { "fork_threads", do_fork_threads },
+    { "exec_both", do_exec_both }, { "heir", do_heir }, { "fork_threads", do_fork_threads },
 };
 
 int main(int argc, char **argv)
