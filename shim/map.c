@@ -457,13 +457,17 @@ out:
 
 /* ---- fork ------------------------------------------------------------------ */
 
+static bool forking;            /* the lock is the forking thread's, in both processes */
+
 void map_before_fork(void)
 {
     pthread_mutex_lock(&lock);
+    forking = true;
 }
 
 void map_after_fork_parent(void)
 {
+    forking = false;
     pthread_mutex_unlock(&lock);
 }
 
@@ -473,7 +477,11 @@ void map_after_fork_parent(void)
  */
 void map_after_fork(void)
 {
-    pthread_mutex_init(&lock, NULL);
+    /* A child of clone has the lock as some thread had it. */
+    if (forking)
+        map_after_fork_parent();
+    else
+        pthread_mutex_init(&lock, NULL);
     for (struct map *map = maps; map; map = map->next) {
         int r = copy_up(map, map->off, map->len);
 

@@ -67,6 +67,7 @@ void process_let_cancel(void)
  */
 static pthread_rwlock_t descriptors = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static __thread int changing;           /* calls within calls */
+static bool forking;                    /* the lock is the forking thread's, in both processes */
 
 static void init_descriptors(void)
 {
@@ -95,6 +96,9 @@ void process_changed(void)
 static void begin_child(void)
 {
     self = getpid();
+    if (forking)
+        pthread_rwlock_unlock(&descriptors);
+    forking = false;
     init_descriptors();
     /* A signal's handler has forked, and what it interrupted goes on in the child too. */
     if (changing)
@@ -115,8 +119,10 @@ static void begin_child(void)
 
 static void before_fork(void)
 {
-    if (!changing)
+    if (!changing) {
         pthread_rwlock_wrlock(&descriptors);
+        forking = true;
+    }
     ofd_share_all();
     map_before_fork();
 }
@@ -124,8 +130,10 @@ static void before_fork(void)
 static void after_fork_in_parent(void)
 {
     map_after_fork_parent();
-    if (!changing)
+    if (!changing) {
+        forking = false;
         pthread_rwlock_unlock(&descriptors);
+    }
 }
 
 bool process_is_vfork_child(void)
