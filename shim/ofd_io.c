@@ -173,9 +173,12 @@ ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t
     n = check_direct(ofd, iov, iovcnt, (uint64_t)off);
     if (n < 0)
         return n;
+    /* It holds no lock, but may be within malloc, which does. */
+    process_enter();
     n = iovcnt == 1 && iov->iov_len <= TRANSFER_MAX
         ? acow_pread(disk, ofd->image_fd, iov->iov_base, iov->iov_len, (uint64_t)off)
         : acow_preadv(disk, ofd->image_fd, iov, iovcnt, (uint64_t)off);
+    process_leave();
     leave(disk);
     return n;
 }

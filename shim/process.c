@@ -37,26 +37,28 @@
 
 __thread int process_busy;
 __thread bool process_holds_cancel;
-static __thread int cancel_state;       /* as the program has it */
+static __thread int cancel_state, cancel_type;     /* as the program has them */
 static pid_t self;
 static volatile char *not_forked;       /* wiped to 0 in the child of a fork */
 
+/*
+ * The type as well as the state: glibc 2.36 grants an asynchronous request whose signal comes late though
+ * the state forbids it by then; and a thread that ends in pthread_setcancelstate ends there with
+ * NULL for its result.
+ */
 void process_hold_cancel(void)
 {
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &cancel_type);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     process_holds_cancel = true;
 }
 
 void process_let_cancel(void)
 {
-    int type;
-
     process_holds_cancel = false;
-    /* A thread that ends in pthread_setcancelstate ends with NULL, in glibc 2.36; here it does not. */
-    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
     pthread_setcancelstate(cancel_state, NULL);
-    if (type != PTHREAD_CANCEL_DEFERRED)
-        pthread_setcanceltype(type, NULL);
+    if (cancel_type != PTHREAD_CANCEL_DEFERRED)
+        pthread_setcanceltype(cancel_type, NULL);
 }
 
 /* ---- descriptors and fork ------------------------------------------------- */
