@@ -27,7 +27,7 @@ void deep_thread_drop(struct deep_thread *thread);
 /* What SIGSYS means to the program. Either may be NULL; returns 0 or a negative errno. */
 int deep_action(const struct sigaction *new, struct sigaction *old);
 
-/* ---- for deep.c alone ------------------------------------------------------------ */
+/* ---- between deep.c and deep_trap.c ------------------------------------------------------------ */
 
 /* Whether the calls of this thread trap: what the kernel looks at. Set to let our own through. */
 extern __thread volatile char deep_selector;
