@@ -61,6 +61,9 @@ int disk_open_image(struct acow_disk *disk, struct chain *chain, struct acow_msg
 int disk_open_raw_backing(struct acow_disk *disk, struct chain *chain, struct acow_msg *msg);
 void disk_free(struct acow_disk *disk);
 
+/* This process's own locks, as of a disk that nobody uses. (disk.c) */
+void disk_init_locks(struct acow_disk *disk);
+
 /* acow_open, as one more link of a chain. (disk.c) */
 int disk_open_chain(const struct acow_sys *sys, const char *path, int flags,
                     struct acow_disk *beside, struct chain *chain, struct acow_disk **out,

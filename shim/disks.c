@@ -199,6 +199,29 @@ void disks_park(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* A writer comes before its mate for reading. */
+static void before_fork_locked(bool writable)
+{
+    for (struct disk *disk = list; disk; disk = disk->next) {
+        if (disk->writable == writable)
+            acow_before_fork(disk->engine);
+    }
+}
+
+void disks_before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+    before_fork_locked(true);
+    before_fork_locked(false);
+}
+
+void disks_after_fork_parent(void)
+{
+    for (struct disk *disk = list; disk; disk = disk->next)
+        acow_after_fork_parent(disk->engine);
+    pthread_mutex_unlock(&lock);
+}
+
 void disks_after_fork(void)
 {
     pthread_mutex_init(&lock, NULL);

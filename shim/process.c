@@ -70,6 +70,7 @@ void process_let_cancel(void)
 static pthread_rwlock_t descriptors = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static __thread int changing;           /* calls within calls */
 static bool forking;                    /* the lock is the forking thread's, in both processes */
+static bool disks_held;                 /* and those of the disks */
 
 static void init_descriptors(void)
 {
@@ -101,6 +102,7 @@ static void begin_child(void)
     if (forking)
         pthread_rwlock_unlock(&descriptors);
     forking = false;
+    disks_held = false;
     init_descriptors();
     /* A signal's handler has forked, and what it interrupted goes on in the child too. */
     if (changing)
@@ -127,10 +129,22 @@ static void before_fork(void)
     }
     ofd_share_all();
     map_before_fork();
+    /*
+     * Last, since a mapping attaches under its lock. A signal's handler that forks may have
+     * interrupted a holder.
+     */
+    if (!process_busy) {
+        disks_before_fork();
+        disks_held = true;
+    }
 }
 
 static void after_fork_in_parent(void)
 {
+    if (disks_held) {
+        disks_held = false;
+        disks_after_fork_parent();
+    }
     map_after_fork_parent();
     if (!changing) {
         forking = false;

@@ -99,6 +99,12 @@ struct blob decode(const char *meta);
 /* The bit of a sector, from a whole metadata file. */
 bool meta_bit(struct blob meta, uint64_t sector);
 
+/* Whether d.add-cow has that sector's bit set. */
+bool bit_is_committed(uint64_t sector);
+
+/* d.add-cow, which is closed, is pattern `tag` in [off, off + len), and has no run-time file. */
+void check_closed(uint64_t off, size_t len, unsigned tag);
+
 static inline uint64_t sectors(uint64_t size)
 {
     return (size + 511) / 512;

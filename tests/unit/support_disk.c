@@ -61,6 +61,28 @@ struct blob decode(const char *path)
     return image;
 }
 
+bool bit_is_committed(uint64_t sector)
+{
+    struct blob meta = file_get("d.add-cow");
+    bool set = meta_bit(meta, sector);
+
+    free(meta.data);
+    return set;
+}
+
+void check_closed(uint64_t off, size_t len, unsigned tag)
+{
+    struct blob flat = decode("d.add-cow");
+    uint8_t *want = malloc(len);
+
+    pattern(want, off, len, tag);
+    check(file_len("d.add-cow.run") == -1, "the run-time file is still there");
+    check(off + len <= flat.len, "size %zu", flat.len);
+    assert_same(flat.data + off, want, len, "at %llu", (unsigned long long)off);
+    free(want);
+    free(flat.data);
+}
+
 struct acow_disk *must_open(const struct acow_sys *sys, const char *path, int flags)
 {
     struct acow_msg msg = { "" };

@@ -50,15 +50,6 @@ static void begin(void)
     pattern(want, 0, SIZE, 1);
 }
 
-static bool bit_is_committed(uint64_t sector)
-{
-    struct blob meta = file_get("d.add-cow");
-    bool set = meta_bit(meta, sector);
-
-    free(meta.data);
-    return set;
-}
-
 static void check_disk(struct acow_disk *disk, const char *when)
 {
     must_read(disk, buf, SIZE, 0);

@@ -1,7 +1,7 @@
 /*
  * Several processes with one disk: each opened it for itself, and each sees at
  * once what another has written. What happens when one is killed, when the last
- * writer closes before a reader does, and across fork.
+ * writer closes before a reader does, and what parking leaves.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,29 +17,6 @@ static void begin(void)
 {
     tmp_begin();
     usual_disk(SIZE, SIZE);
-}
-
-/* The closed disk is pattern `tag` in [off, off + len), and has no run-time file. */
-static void check_closed(uint64_t off, size_t len, unsigned tag)
-{
-    struct blob flat = decode("d.add-cow");
-    uint8_t *want = malloc(len);
-
-    pattern(want, off, len, tag);
-    check(file_len("d.add-cow.run") == -1, "the run-time file is still there");
-    check(off + len <= flat.len, "size %zu", flat.len);
-    assert_same(flat.data + off, want, len, "at %llu", (unsigned long long)off);
-    free(want);
-    free(flat.data);
-}
-
-static bool bit_is_committed(uint64_t sector)
-{
-    struct blob meta = file_get("d.add-cow");
-    bool set = meta_bit(meta, sector);
-
-    free(meta.data);
-    return set;
 }
 
 Test(process, two_writers_see_each_other, .init = begin, .fini = tmp_end)
@@ -359,94 +336,6 @@ Test(process, two_last_writers, .init = begin, .fini = tmp_end)
     check(bit_is_committed(1));
     must_close(reader);
     check(file_len("d.add-cow.run") == -1);
-}
-
-/* ---- fork and park ---------------------------------------------------------- */
-
-struct family {
-    struct acow_disk *disk;
-    int go[2];
-};
-
-static int orphan(void *arg)
-{
-    struct family *family = arg;
-    uint8_t buf[3000];
-    char c;
-
-    acow_after_fork(family->disk);
-    close(family->go[1]);
-    /* Until the parent has closed the disk. */
-    check(read(family->go[0], &c, 1) == 1);
-    pattern(buf, 5000, 3000, 4);
-    must_write(family->disk, buf, 3000, 5000);
-    must_read(family->disk, buf, 100, 1000);
-    check(buf[0] == 'n');
-    must_close(family->disk);
-    return 0;
-}
-
-Test(process, child_goes_on_after_its_parent, .init = begin, .fini = tmp_end)
-{
-    struct family family;
-    pid_t child;
-
-    check(pipe(family.go) == 0);
-    family.disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
-    must_write(family.disk, "new", 3, 1000);
-    child = fork_child();
-    if (child == 0)
-        _exit(orphan(&family));
-    must_close(family.disk);
-    check(file_len("d.add-cow.run") == -1);
-    check(bit_is_committed(1));
-    check(write(family.go[1], "g", 1) == 1);
-    check(wait_child(child) == 0);
-    check_closed(5000, 3000, 4);
-}
-
-static int writes_and_is_killed(void *arg)
-{
-    struct acow_disk *disk = arg;
-
-    acow_after_fork(disk);
-    must_write(disk, "child", 5, 5000);
-    raise(SIGKILL);
-    return 0;
-}
-
-Test(process, killed_child, .init = begin, .fini = tmp_end)
-{
-    struct acow_disk *disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
-    char buf[5];
-
-    must_write(disk, "new", 3, 1000);
-    check(in_child(writes_and_is_killed, disk) == 256 + SIGKILL);
-    must_read(disk, buf, 5, 5000);
-    check(memcmp(buf, "child", 5) == 0);
-    must_close(disk);
-    check(file_len("d.add-cow.run") == -1);
-    check(bit_is_committed(9));
-}
-
-static int does_nothing(void *arg)
-{
-    acow_after_fork(arg);
-    must_close(arg);
-    return 0;
-}
-
-Test(process, child_that_only_closes, .init = begin, .fini = tmp_end)
-{
-    struct acow_disk *disk = must_open(&acow_sys_libc, "d.add-cow", ACOW_RDWR);
-
-    must_write(disk, "new", 3, 1000);
-    check(in_child(does_nothing, disk) == 0);
-    check(file_len("d.add-cow.run") > 0);
-    must_write(disk, "new", 3, 3000);
-    must_close(disk);
-    check(file_len("d.add-cow.run") == -1);
-    check(bit_is_committed(1) && bit_is_committed(5));
 }
 
 Test(process, park, .init = begin, .fini = tmp_end)
