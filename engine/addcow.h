@@ -98,17 +98,17 @@ int acow_close(struct acow_disk *disk, struct acow_msg *msg);
 int acow_park(struct acow_disk *disk);
 
 /*
- * To be called before a fork, and in the parent after it: no other thread of this process begins or
+ * To be called before a fork, and in both processes after it: no other thread of this process begins or
  * ends to take part meanwhile, or the child could have half of that. Waits for one that does, which
  * may take 10 s beside a stopped process (see acow_open). Of two disks where one was opened beside the
  * other, the one for writing comes first. Not to be called by a signal handler that
  * interrupted a call on `disk`. Locks: the disk's own one for taking part, from the one to the other.
  */
 void acow_before_fork(struct acow_disk *disk);
-void acow_after_fork_parent(struct acow_disk *disk);
+void acow_let_fork(struct acow_disk *disk);
 
 /*
- * To be called in the child of a fork, before any other call on `disk` there.
+ * To be called in the child of a fork, before any other call on `disk` there but acow_let_fork.
  * The child then takes part in the run-time state under its own name at its
  * first call. It lets go of its parent's share at once, since locks hang on that.
  */

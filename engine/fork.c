@@ -16,10 +16,10 @@ void acow_before_fork(struct acow_disk *disk)
         acow_before_fork(disk->backing);
 }
 
-void acow_after_fork_parent(struct acow_disk *disk)
+void acow_let_fork(struct acow_disk *disk)
 {
     if (disk->backing)
-        acow_after_fork_parent(disk->backing);
+        acow_let_fork(disk->backing);
     pthread_mutex_unlock(&disk->local);
 }
 

@@ -215,10 +215,10 @@ void disks_before_fork(void)
     before_fork_locked(false);
 }
 
-void disks_after_fork_parent(void)
+void disks_let_fork(void)
 {
     for (struct disk *disk = list; disk; disk = disk->next)
-        acow_after_fork_parent(disk->engine);
+        acow_let_fork(disk->engine);
     pthread_mutex_unlock(&lock);
 }
 

@@ -42,8 +42,8 @@ void disks_flush(void);
 void disks_park(void);
 void disks_after_fork(void);
 
-/* Around a fork, in the parent: no thread opens, closes or attaches a disk meanwhile. */
+/* Around a fork, in both processes: no thread opens, closes or attaches a disk meanwhile. */
 void disks_before_fork(void);
-void disks_after_fork_parent(void);
+void disks_let_fork(void);
 
 #endif

@@ -96,13 +96,22 @@ void process_changed(void)
     process_leave();
 }
 
+static void let_disks(void)
+{
+    if (disks_held) {
+        disks_held = false;
+        disks_let_fork();
+    }
+}
+
 static void begin_child(void)
 {
     self = getpid();
+    /* What this thread holds it gives back; what another held is made anew. */
+    let_disks();
     if (forking)
         pthread_rwlock_unlock(&descriptors);
     forking = false;
-    disks_held = false;
     init_descriptors();
     /* A signal's handler has forked, and what it interrupted goes on in the child too. */
     if (changing)
@@ -141,10 +150,7 @@ static void before_fork(void)
 
 static void after_fork_in_parent(void)
 {
-    if (disks_held) {
-        disks_held = false;
-        disks_after_fork_parent();
-    }
+    let_disks();
     map_after_fork_parent();
     if (!changing) {
         forking = false;

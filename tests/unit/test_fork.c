@@ -162,7 +162,7 @@ Test(fork, waits_for_who_begins_to_take_part, .init = begin, .fini = tmp_end)
     set(&to_fork);
     acow_before_fork(disk);
     check(is_set(&attached), "the fork is in the middle of a thread's taking part");
-    acow_after_fork_parent(disk);
+    acow_let_fork(disk);
     check(pthread_join(thread, NULL) == 0);
     sys_hook(NULL);
     must_write(disk, "new", 3, 3000);
