@@ -230,6 +230,18 @@ ssize_t acow_append(struct acow_disk *disk, int image_fd,
                     const struct iovec *iov, int iovcnt, uint64_t *end);
 
 /*
+ * A write by a call of the caller's, for bytes that only the kernel gets at: move(arg, fd, len, off) puts up to
+ * len bytes into the file fd at off, and returns how many, or a negative errno if there
+ * were none, which is then returned. It may be called with a shorter len, with locks held, and must not wait
+ * for long nor call the engine. A range that goes past the end is moved as far as that.
+ * Errors else: acow_pwrite's and acow_copy_up's; then nothing was moved, but if a flush failed
+ * that must be durable. Locks: as acow_copy_up, before `move` is called; beyond the end size.
+ */
+typedef ssize_t acow_move(void *arg, int fd, size_t len, uint64_t off);
+ssize_t acow_move_in(struct acow_disk *disk, int image_fd, size_t len, uint64_t off,
+                     acow_move *move, void *arg);
+
+/*
  * Every write that completed before this call is durable, data and bit (I4).
  * -EIO for ever once an fsync of the image has failed (I6); -ENOSPC, -EIO, -ETIMEDOUT
  * (a stopped process is in the middle of a flush).

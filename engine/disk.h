@@ -194,6 +194,12 @@ void size_follow_image(struct acow_disk *disk, struct att *att);
  */
 int write_copyup_locked(struct acow_disk *disk, struct att *att, uint64_t sector);
 
+/*
+ * To be called after a write without a lock, which may have met a truncation: then the image has grown
+ * again, by that write to `end`, and the disk must follow; unless it was cut once more. (write.c)
+ */
+int write_follow(struct acow_disk *disk, const struct att *seen, uint64_t end);
+
 /* True if the sector has its bit. */
 static inline bool disk_allocated(const struct att *att, uint64_t sector)
 {

@@ -251,11 +251,7 @@ out:
     return r;
 }
 
-/*
- * A write without a lock may have met a truncation: then the image has grown
- * again, by this write, and the disk must follow; unless it was cut once more.
- */
-static int follow(struct acow_disk *disk, const struct att *seen, uint64_t end)
+int write_follow(struct acow_disk *disk, const struct att *seen, uint64_t end)
 {
     struct att *att;
     int r;
@@ -290,7 +286,7 @@ static ssize_t write_request(struct acow_disk *disk, struct request *req)
         } else if (bits_all_set(&att->bits, first_sector(req), nsectors(req))) {
             n = write_once(disk, req);
             if (n > 0)
-                r = follow(disk, att, req->off + (uint64_t)n);
+                r = write_follow(disk, att, req->off + (uint64_t)n);
             return r < 0 ? r : n;
         } else {
             n = write_allocating(disk, req);

@@ -25,6 +25,8 @@ void model_write(struct model *model, const void *buf, size_t len, uint64_t off)
 void model_truncate(struct model *model, uint64_t size);
 /* Within the disk. */
 void model_copy_up(struct model *model, uint64_t off, uint64_t len);
+/* `len` of `want` bytes: within the disk, or from its end on. */
+void model_move(struct model *model, const void *buf, size_t len, size_t want, uint64_t off);
 void model_zero(struct model *model, uint64_t off, uint64_t len, bool keep_size);
 
 /* The files on disk are this model: content, bits, lengths, and no run-time file. */

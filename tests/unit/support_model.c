@@ -88,6 +88,12 @@ void model_copy_up(struct model *model, uint64_t off, uint64_t len)
                  sectors(off + len < model->size ? off + len : model->size));
 }
 
+void model_move(struct model *model, const void *buf, size_t len, size_t want, uint64_t off)
+{
+    set_bits(model, off / 512, sectors(off + want));
+    model_write(model, buf, len, off);
+}
+
 static void check_bits(const struct model *model, struct blob meta, const char *what)
 {
     for (uint64_t sector = 0; sector < sectors(model->cap); sector++)

@@ -6,8 +6,8 @@
 #include "script.h"
 #include "sys_hook.h"
 
-enum kind { WRITE, WRITEV, APPEND, READ, TRUNCATE, FALLOCATE, COPY_UP, FLUSH, PARK, SECOND,
-            SECOND_CLOSE };
+enum kind { WRITE, WRITEV, APPEND, READ, TRUNCATE, FALLOCATE, COPY_UP, MOVE, FLUSH, PARK,
+            SECOND, SECOND_CLOSE };
 
 struct step {
     enum kind kind;
@@ -26,6 +26,8 @@ static const struct step steps[] = {
     { FLUSH, 0, 0, 0 },
     { COPY_UP, 1700, 3000, 0 },
     { WRITE, 4100, 20, 0 },
+    { MOVE, 3700, 2000, 0 },
+    { MOVE, 6100, 250, 0 },                     /* grows, over the backing, past a cut sector */
     { WRITE, 6500, 300, 0 },                    /* grows, over the backing */
     { SECOND, 0, 0, 0 },
     { TRUNCATE, 5000, 0, 0 },
@@ -40,6 +42,7 @@ static const struct step steps[] = {
     { PARK, 0, 0, 0 },
     { FALLOCATE, 12000, 3000, FALLOC_FL_ZERO_RANGE },
     { WRITE, 15000, 100, 0 },
+    { MOVE, 15100, 600, 0 },                    /* grows, nothing behind it */
     { COPY_UP, 5000, 10100, 0 },
     { SECOND_CLOSE, 0, 0, 0 },
     { WRITE, 20, 10, 0 },
@@ -94,6 +97,11 @@ static ssize_t do_read(struct script *script, const struct step *step, uint8_t *
     return n;
 }
 
+static ssize_t move_from(void *buf, int fd, size_t len, uint64_t off)
+{
+    return sys_hooked.pwrite(fd, buf, len, (int64_t)off);
+}
+
 static ssize_t do_second(struct script *script)
 {
     int r = acow_open(&sys_hooked, "d.add-cow", ACOW_RDWR, &script->second, NULL);
@@ -136,6 +144,8 @@ ssize_t script_do(struct script *script, int number)
         return acow_fallocate(script->disk, step->mode, step->off, step->len);
     case COPY_UP:
         return acow_copy_up(script->disk, step->off, step->len);
+    case MOVE:
+        return acow_move_in(script->disk, ACOW_OWN_FD, step->len, step->off, move_from, buf);
     case FLUSH:
         return acow_flush(script->disk);
     case PARK:
@@ -176,6 +186,9 @@ void script_apply(struct script *script, int number, ssize_t result)
         break;
     case COPY_UP:
         model_copy_up(model, step->off, step->len);
+        break;
+    case MOVE:
+        model_move(model, buf, (size_t)result, step->len, step->off);
         break;
     default:
         break;
