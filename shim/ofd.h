@@ -130,6 +130,8 @@ ssize_t ofd_preadv(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t
 ssize_t ofd_readv(struct ofd *ofd, const struct iovec *iov, int iovcnt);
 /* rwf: RWF_DSYNC, RWF_SYNC, RWF_APPEND, or 0 */
 ssize_t ofd_pwritev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t off, int rwf);
+/* acow_move_in: within the call that `move` makes the file offset and O_APPEND mean nothing. */
+ssize_t ofd_move_in(struct ofd *ofd, int64_t off, size_t len, acow_move *move, void *arg);
 ssize_t ofd_writev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int rwf);
 int64_t ofd_lseek(struct ofd *ofd, int64_t off, int whence);
 int ofd_truncate(struct ofd *ofd, int64_t size);

@@ -203,6 +203,14 @@ ssize_t ofd_readv(struct ofd *ofd, const struct iovec *iov, int iovcnt)
     return n;
 }
 
+/* What a write of `n` bytes returns that must be durable. */
+static ssize_t flushed(struct acow_disk *disk, ssize_t n)
+{
+    int r = n > 0 ? acow_flush(disk) : 0;
+
+    return r < 0 ? r : n;
+}
+
 /* *end gets the offset behind what was written. */
 static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, uint64_t off,
                         int rwf, uint64_t *end)
@@ -227,12 +235,8 @@ static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, ui
                         : acow_pwritev(disk, ofd->image_fd, iov, iovcnt, off);
         *end = off + (n > 0 ? (uint64_t)n : 0);
     }
-    if (n > 0 && (rwf & (RWF_DSYNC | RWF_SYNC) || ofd->state->flags & O_DSYNC)) {
-        int r = acow_flush(disk);
-
-        if (r < 0)
-            n = r;
-    }
+    if (rwf & (RWF_DSYNC | RWF_SYNC) || ofd->state->flags & O_DSYNC)
+        n = flushed(disk, n);
     process_leave();
     leave(disk);
     return n;
@@ -255,6 +259,22 @@ ssize_t ofd_writev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int rwf
 
     settle_offset(ofd, off + len, n > 0 ? end : off);
     unlock_offset(ofd, locked);
+    return n;
+}
+
+ssize_t ofd_move_in(struct ofd *ofd, int64_t off, size_t len, acow_move *move, void *arg)
+{
+    struct acow_disk *disk;
+    ssize_t n = ofd_disk(ofd, &disk);
+
+    if (n < 0)
+        return n;
+    process_enter();
+    n = acow_move_in(disk, ofd->image_fd, len, (uint64_t)off, move, arg);
+    if (ofd->state->flags & O_DSYNC)
+        n = flushed(disk, n);
+    process_leave();
+    leave(disk);
     return n;
 }
 
