@@ -198,7 +198,9 @@ LIBURING = "cc /usr/include/liburing.h"
 URING = "basic* position* errors* links* skip* drain* reuse*"
 URING_MORE = "fixed* files* many* direct* sqpoll* polled* kinds* select* threads* fork*"
 URING_RAW = "basic* fixed*"
-DEEP = "basic* state signals sigsys waits stacks* threads* forks* executes"
+COPY = "send* range* splice* full* big*"
+COPY_MORE = "mixed* readers* limit* direct* restart* cancel*"
+DEEP = "basic* copies* state signals sigsys waits stacks* threads* forks* executes"
 LATER = (
     ("place", "chroot_fork", "half", "a child cannot take part where the disk's names are out of reach"),
     ("place", "setuid_fork", "half", "a child cannot take part where it may not open the disk's files"),
@@ -231,6 +233,10 @@ def c_programs(t):
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")
+    add("copy", COPY, "half random chain3 odd")
+    add("copy_more", COPY_MORE, "half random chain3 odd", source="%s")
+    for mode in ("errors", "sockets", "waiting"):
+        t.add("copy/" + mode, "{bin}/copy_ops %s {img}" % mode, on="half random chain3 odd", needs="cc", rw=True)
     add("uring", URING, "half random chain3", needs=LIBURING)
     add("uring_more", URING_MORE, "half chain3", source="%s", needs=LIBURING)
     add("uring_raw", URING_RAW, "half random", source="%s")

@@ -80,6 +80,32 @@ static void basic(const char *path)
     printf("close %ld\n", CALL1(SYS_close, two));
 }
 
+/* Copying within the kernel, with a wait in it. */
+static void copies(const char *path)
+{
+    long in = 700, out = 5001;
+    int fd = open_it(path, O_RDWR), p[2];
+
+    if (pipe(p) < 0)
+        exit(1);
+    printf("sendfile %ld\n", CALL4(SYS_sendfile, p[1], fd, &in, 3000));
+    printf("splice %ld\n", call(SYS_splice, fd, (long)&in, p[1], 0, 2000, 0));
+    got("read", CALL3(SYS_read, p[0], buf, 5000));
+    fflush(stdout);
+    if (fork() == 0) {
+        usleep(1000);
+        _exit(CALL3(SYS_write, p[1], buf, 1234) != 1234);
+    }
+    printf("splice %ld\n", call(SYS_splice, p[0], 0, fd, (long)&out, 2000, 0));
+    printf("copy_file_range %ld\n", call(SYS_copy_file_range, fd, (long)&in, fd, (long)&out, 999, 0));
+    printf("offsets %ld %ld\n", in, out);
+    printf("sendfile %ld\n", CALL4(SYS_sendfile, fd, fd, &in, 777));
+    printf("tee %ld\n", CALL4(SYS_tee, fd, p[1], 10, 0));
+    printf("append %ld\n", call(SYS_splice, p[0], 0, open_it(path, O_WRONLY | O_APPEND), 0, 10, 0));
+    wait(NULL);
+    got("pread64", CALL4(SYS_pread64, fd, buf, 20000, 0));
+}
+
 /* Registers that a call leaves alone, and what lies below the stack pointer. */
 static void state(const char *path)
 {
@@ -334,7 +360,7 @@ static void executes(const char *path)
 int main(int argc, char **argv)
 {
     static const struct mode modes[] = {
-        { "basic", basic }, { "state", state }, { "signals", signals }, { "sigsys", sigsys },
+        { "basic", basic }, { "copies", copies }, { "state", state }, { "signals", signals }, { "sigsys", sigsys },
         { "waits", waits }, { "stacks", stacks }, { "threads", threads }, { "forks", forks },
         { "executes", executes },
     };
