@@ -208,6 +208,16 @@ def fio(t):
         add("randwrite", "mmap", verify + "--rw=randwrite --bs=4k --size=1m", thread, on="half random")
     add("rw", "mmap", verify + "--rw=rw --bsrange=512-8k --size=512k --rwmixread=40", 1, on="half chain3")
     add("randread", "mmap", "--rw=randread --bs=4k --size=1m --loops=2", 0, on="half", writes=False)
+    for thread in (0, 1):
+        add("randwrite", "splice", verify + "--rw=randwrite --bs=4k --size=1m", thread, on="half random",
+            touch=[(0, 1 << 20)])
+    add("rw", "splice", verify + "--rw=rw --bsrange=512-8k --size=512k --rwmixread=40", 1, on="half chain3")
+    add("randread", "splice", "--rw=randread --bs=4k --size=1m --loops=2", 0, on="half", writes=False)
+    # These move no data: they preallocate, punch holes, cut, and look.
+    add("randwrite", "falloc", "--rw=randwrite --bs=4k --size=512k", 0, on="half chain3")
+    add("randtrim", "falloc", "--rw=randtrim --bs=4k --size=512k", 1, on="half chain3")
+    add("randwrite", "ftruncate", "--rw=randwrite --bs=4k --size=512k", 0, on="half chain3")
+    add("read", "filestat", "--rw=read --bs=4k --size=512k", 0, on="half", writes=False)
     asynchronous(t)
     add("direct", "psync", verify + "--direct=1 --rw=randrw --bs=4k --size=1m", 0, on="half random")
     add("direct-512", "psync", verify + "--direct=1 --rw=randwrite --bs=512 --size=256k", 1,
