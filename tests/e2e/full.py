@@ -55,8 +55,29 @@ fd = os.open(sys.argv[1], os.O_RDONLY)
 print(all(os.pread(fd, 4096, at * %d) == b"w" * 4096 for at in range(int(open(sys.argv[2]).read()))))
 """ % FAR
 
+# The same through a pipe. What is not written stays in it.
+SPLICER = r"""
+import errno, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+r, w = os.pipe()
+done, error, off = 0, "none", 0
+while off < %d and error == "none":
+    left = os.write(w, b"w" * 65536)
+    while left and error == "none":
+        try:
+            n = os.splice(r, fd, left, offset_dst=off, flags=os.SPLICE_F_NONBLOCK)
+            off, left = off + n, left - n
+        except OSError as err:
+            error = errno.errorcode[err.errno]
+    assert not left or len(os.read(r, 65536)) == left
+os.fsync(fd)
+assert os.pread(fd, off, 0) == b"w" * off
+open(sys.argv[2], "w").write(str(off // 4096))
+print(error)
+""" % SIZE
+
 # These are run on ext4, too.
-EXT4 = ("dd", "dd fsync", "python", "python, far apart", "sqlite3")
+EXT4 = ("dd", "dd fsync", "python", "python, far apart", "python, splice", "sqlite3")
 
 # name, command with FILE, what is to be in the file before, RLIMIT_FSIZE in KiB
 PROGRAMS = [
@@ -70,10 +91,12 @@ PROGRAMS = [
                     " --zero_buffers --output-format=terse --output=/dev/null", "raw", None),
     ("python", "python3 -c WRITER FILE DONE", "raw", None),
     ("python, far apart", "python3 -c FAR_WRITER FILE DONE", "large", None),
+    ("python, splice", "python3 -c SPLICER FILE DONE", "raw", None),
     ("sqlite3", "sqlite3 FILE 'insert into t select randomblob(1000) from"
                 " generate_series(1, 3000)'", "sqlite", None),
     ("dd, limited", "dd if=/dev/zero of=FILE bs=64k count=64 conv=notrunc", "raw", 1024),
     ("python, limited", "python3 -c WRITER FILE DONE", "raw", 1024),
+    ("python, splice, limited", "python3 -c SPLICER FILE DONE", "raw", 1024),
     ("fio, limited", "fio --name=j --filename=FILE --rw=write --bs=4k --size=4m --ioengine=psync"
                      " --allow_file_create=0 --fallocate=none --zero_buffers --output-format=terse --output=/dev/null",
      "raw", 1024),
@@ -117,11 +140,11 @@ class Place:
     def run(self, command, limit=None):
         """How it ends, and what it says without numbers."""
         command = command.replace("FILE", self.file).replace("DONE", self.done)
-        command = re.sub(r"\b(FAR_|)(WRITER|READER)\b", r'"$\g<0>"', command)
+        command = re.sub(r"\b((FAR_|)(WRITER|READER)|SPLICER)\b", r'"$\g<0>"', command)
         line = "%s%s" % ("ulimit -Sf %d; " % limit if limit else "", "exec " + command)
         done = subprocess.run((common.PRELOAD if self.disk else []) + ["bash", "-c", line], cwd=self.d,
                               env={**ENV, "WRITER": WRITER, "FAR_WRITER": FAR_WRITER,
-                                   "FAR_READER": FAR_READER}, stdin=subprocess.DEVNULL, timeout=120,
+                                   "FAR_READER": FAR_READER, "SPLICER": SPLICER}, stdin=subprocess.DEVNULL, timeout=120,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         text = done.stdout.decode(errors="replace").replace(self.file, "FILE")
         words = {re.sub(r"[0-9][0-9.]*( ?[kKMG]i?B)?(/s)?", "N", text_line)
@@ -178,7 +201,7 @@ def run_program(top, command, kind, limit, ext4):
     if kind == "large":
         if same("acknowledged", lambda place: place.run("python3 -c FAR_READER FILE DONE")) != (0, {"True"}):
             problems.append("what was acknowledged is not there")
-    elif "WRITER" in command:
+    elif "DONE" in command:
         done = int(open(places[1].done).read())
         if places[1].content()[:done * 4096] != b"w" * (done * 4096):
             problems.append("what was acknowledged is not there")
