@@ -22,23 +22,23 @@
 #include "wait.h"
 
 /* What a lock's result means. Every step under these locks may be done again from the start. */
-static int taken(pthread_mutex_t *lock, int r)
+static int taken(shared_mutex *lock, int r)
 {
     if (r != EOWNERDEAD)
         return r > 0 ? -EIO : r;
-    pthread_mutex_consistent(lock);
+    mutex_consistent(lock);
     return 1;
 }
 
 /* How many of these locks the thread has, or is about to have: a signal handler may come upon them. */
 static __thread int held __attribute__((tls_model("initial-exec")));
 
-int region_lock(struct acow_disk *disk, pthread_mutex_t *lock)
+int region_lock(struct acow_disk *disk, shared_mutex *lock)
 {
     int r;
 
     held++;
-    r = pthread_mutex_trylock(lock);
+    r = mutex_trylock(lock);
     if (r == EBUSY)
         r = wait_mutex(disk, lock, held > 1);
     r = taken(lock, r);
@@ -47,9 +47,9 @@ int region_lock(struct acow_disk *disk, pthread_mutex_t *lock)
     return r;
 }
 
-void region_unlock(pthread_mutex_t *lock)
+void region_unlock(shared_mutex *lock)
 {
-    pthread_mutex_unlock(lock);
+    mutex_unlock(lock);
     held--;
 }
 
@@ -81,10 +81,10 @@ int region_lock_stripes(struct acow_disk *disk, struct region *region, uint64_t 
 bool region_try_all_stripes(struct region *region)
 {
     for (int i = 0; i < REGION_STRIPES; i++) {
-        pthread_mutex_t *lock = &region->stripes[i].lock;
+        shared_mutex *lock = &region->stripes[i].lock;
 
         held++;
-        if (taken(lock, pthread_mutex_trylock(lock)) < 0) {
+        if (taken(lock, mutex_trylock(lock)) < 0) {
             held--;
             region_unlock_stripes(region, (1ull << i) - 1);
             return false;
@@ -110,6 +110,21 @@ static uint64_t roomy(uint64_t pages)
     return pages + pages / 2 + 1;
 }
 
+/* Maps bits of the disk; *len gets how many bytes that are. */
+static int map_bits(struct acow_disk *disk, int fd, int prot, int64_t off, uint64_t want, void **map,
+                    size_t *len)
+{
+    int r = -ENOMEM;
+
+    *len = want;
+    if (*len == want)
+        r = disk->sys->mmap(*len, prot, MAP_SHARED | MAP_NORESERVE, fd, off, map);
+    if (r == -ENOMEM && sizeof(size_t) < 8)
+        msg_log(disk->sys, "%s: its bitmaps need %llu MiB of address space, which this 32-bit program "
+                "does not have: use a 64-bit one", disk->meta_path, (unsigned long long)want >> 19);
+    return r;
+}
+
 static int map_area(struct acow_disk *disk, struct att *att, const struct att *old, uint64_t pages)
 {
     bool looks = disk->role == ROLE_LOOKER || disk->role == ROLE_FOLLOWER;
@@ -128,9 +143,8 @@ static int map_area(struct acow_disk *disk, struct att *att, const struct att *o
         att->area_map = old->area_map;
         att->area_len = old->area_len;
     } else {
-        att->area_len = bits_area(roomy(pages));
-        r = disk->sys->mmap(att->area_len, prot, MAP_SHARED | MAP_NORESERVE, disk->run_fd,
-                            REGION_HEAD, &att->area_map);
+        r = map_bits(disk, disk->run_fd, prot, REGION_HEAD, bits_area(roomy(pages)), &att->area_map,
+                     &att->area_len);
         if (r < 0)
             return r;
     }
@@ -152,9 +166,9 @@ static int map_meta(struct acow_disk *disk, struct att *att, const struct att *o
         att->meta_map = old->meta_map;
         att->meta_len = old->meta_len;
     } else {
-        att->meta_len = round_up(FORMAT_HEADER + roomy(pages) * BITS_PAGE, BITS_PAGE);
-        r = disk->sys->mmap(att->meta_len, PROT_READ, MAP_SHARED | MAP_NORESERVE, disk->meta_fd, 0,
-                            &att->meta_map);
+        r = map_bits(disk, disk->meta_fd, PROT_READ, 0,
+                     round_up(FORMAT_HEADER + roomy(pages) * BITS_PAGE, BITS_PAGE), &att->meta_map,
+                     &att->meta_len);
         if (r < 0)
             return r;
     }

@@ -13,10 +13,11 @@
 #ifndef ACOW_REGION_H
 #define ACOW_REGION_H
 
-#include <pthread.h>
+#include <stddef.h>
 
 #include "addcow.h"
 #include "bitmap.h"
+#include "mutex.h"
 
 #define REGION_STRIPES 64
 #define REGION_HOLDERS 128
@@ -44,11 +45,11 @@ struct region {
     uint64_t meta_len;                 /* the metadata file is at least so long; 0: not known */
     uint64_t mapped;                   /* bytes: mappings of the image reach no further */
 
-    pthread_mutex_t size_lock __attribute__((aligned(64)));
-    pthread_mutex_t flush_lock;
-    pthread_mutex_t reserve_lock;
+    shared_mutex size_lock __attribute__((aligned(64)));
+    shared_mutex flush_lock;
+    shared_mutex reserve_lock;
     struct {
-        pthread_mutex_t lock __attribute__((aligned(64)));
+        shared_mutex lock __attribute__((aligned(64)));
     } stripes[REGION_STRIPES];
 
     /* Who takes part, as far as there is room: for messages, and to see whether one is stopped. */
@@ -61,6 +62,10 @@ struct region {
 
 #define REGION_HEAD 16384u
 _Static_assert(sizeof(struct region) <= REGION_HEAD, "the head has room for the region");
+_Static_assert(offsetof(struct region, gen) == 128 && offsetof(struct region, size_lock) == 192
+               && offsetof(struct region, stripes) == 320
+               && offsetof(struct region, holders) == 320 + 64 * REGION_STRIPES,
+               "one layout for 32-bit and 64-bit programs");
 
 /*
  * One process's look at a region: immutable once published, kept until the disk
@@ -147,8 +152,8 @@ int region_reserve_again(struct acow_disk *disk, const struct region *region);
  * 0; 1 if it was taken over from a dead holder; -EIO if it is damaged; -ETIMEDOUT if its
  * holder is stopped, and has been for long.
  */
-int region_lock(struct acow_disk *disk, pthread_mutex_t *lock);
-void region_unlock(pthread_mutex_t *lock);
+int region_lock(struct acow_disk *disk, shared_mutex *lock);
+void region_unlock(shared_mutex *lock);
 
 /* The stripes over a byte range, as a set. */
 uint64_t region_stripes(uint64_t off, uint64_t len);

@@ -19,8 +19,8 @@
 #include "quiet.h"
 
 #define REGION_MAGIC 0x61636f7772756e31ull     /* "acowrun1" */
-/* What two programs must agree on to share locks: version, pointer size, mutex size. */
-#define REGION_ABI (2u << 24 | (uint32_t)sizeof(void *) << 16 | (uint32_t)sizeof(pthread_mutex_t))
+/* What two programs must agree on to share locks: version, architecture, mutex size (mutex.h). */
+#define REGION_ABI (2u << 24 | 8u << 16 | (uint32_t)sizeof(shared_mutex))
 
 bool runfile_is_region(const struct region *region)
 {
@@ -76,7 +76,7 @@ static int files_of(struct acow_disk *disk, struct region_files *out)
 
 #define LOCKS (3 + REGION_STRIPES)
 
-static pthread_mutex_t *nth_lock(struct region *region, int n)
+static shared_mutex *nth_lock(struct region *region, int n)
 {
     switch (n) {
     case 0:
@@ -90,38 +90,21 @@ static pthread_mutex_t *nth_lock(struct region *region, int n)
     }
 }
 
-static int init_lock(pthread_mutex_t *lock)
-{
-    pthread_mutexattr_t attr;
-    int r = pthread_mutexattr_init(&attr);
-
-    if (r)
-        return -r;
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(lock, &attr);
-    pthread_mutexattr_destroy(&attr);
-    return 0;
-}
-
 static int init_locks(struct region *region)
 {
     int r = 0;
 
     for (int n = 0; r == 0 && n < LOCKS; n++)
-        r = init_lock(nth_lock(region, n));
+        r = -mutex_init(nth_lock(region, n));
     return r;
 }
 
 /* A lock of another kind would not be taken as ours are; for some kinds libc ends the process. */
 static bool are_our_locks(struct region *region)
 {
-    pthread_mutex_t ours;
     int n = 0;
 
-    if (init_lock(&ours) < 0)
-        return false;
-    while (n < LOCKS && nth_lock(region, n)->__data.__kind == ours.__data.__kind)
+    while (n < LOCKS && mutex_is_sound(nth_lock(region, n)))
         n++;
     return n == LOCKS;
 }

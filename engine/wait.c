@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,22 +62,16 @@ static int grow_impatient(struct acow_disk *disk, struct patience *patience, boo
     return -ETIMEDOUT;
 }
 
-/* The kernel's word of a robust mutex has its holder's thread number. */
-static int thread_of(pthread_mutex_t *lock)
-{
-    return __atomic_load_n(&lock->__data.__lock, __ATOMIC_RELAXED) & FUTEX_TID_MASK;
-}
-
 /*
  * A thread number means something in its own process number namespace only, and may be another's
  * here: so one of those who take part must be stopped too. A region in memory has
  * no such lock, and is shared within one family of processes.
  */
-static bool owner_is_stopped(struct acow_disk *disk, pthread_mutex_t *lock, struct holder *owner)
+static bool owner_is_stopped(struct acow_disk *disk, shared_mutex *lock, struct holder *owner)
 {
     struct holder process;
 
-    if (holder_process(disk->sys, thread_of(lock), owner) < 0 || !owner->stopped)
+    if (holder_process(disk->sys, mutex_thread(lock), owner) < 0 || !owner->stopped)
         return false;
     if (disk->role != ROLE_MEMBER)
         return true;
@@ -101,13 +94,13 @@ static struct timespec from_now(unsigned ms)
     return at;
 }
 
-int wait_mutex(struct acow_disk *disk, pthread_mutex_t *lock, bool holding)
+int wait_mutex(struct acow_disk *disk, shared_mutex *lock, bool holding)
 {
     struct patience patience = { 0 };
     struct holder owner;
     int r;
 
-    if (holding && thread_of(lock) == gettid()) {
+    if (holding && mutex_thread(lock) == gettid()) {
         msg_log(disk->sys, "%s: a signal handler came upon a write to the same place of this disk, and cannot "
                 "wait for it: it gets EDEADLK", disk->meta_path);
         return -EDEADLK;
@@ -115,7 +108,7 @@ int wait_mutex(struct acow_disk *disk, pthread_mutex_t *lock, bool holding)
     for (;;) {
         struct timespec until = from_now(LOOK_MS);
 
-        r = pthread_mutex_timedlock(lock, &until);
+        r = mutex_timedlock(lock, &until);
         if (r != ETIMEDOUT)
             return r;
         r = grow_impatient(disk, &patience, owner_is_stopped(disk, lock, &owner), &owner);

@@ -7,10 +7,10 @@
 #ifndef ACOW_WAIT_H
 #define ACOW_WAIT_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "addcow.h"
+#include "mutex.h"
 
 /* How long to wait for a process that stays stopped. Milliseconds; for tests to set. */
 extern unsigned wait_patience;
@@ -20,7 +20,7 @@ extern unsigned wait_patience;
  * is this thread: then a signal handler has come upon it. `holding` says that the thread has such a
  * lock at all, since the number of a thread may be another's in another container.
  */
-int wait_mutex(struct acow_disk *disk, pthread_mutex_t *lock, bool holding);
+int wait_mutex(struct acow_disk *disk, shared_mutex *lock, bool holding);
 
 /* The attach lock of disk->run_fd. 0, -ETIMEDOUT as above, or what the lock says. */
 int wait_attach(struct acow_disk *disk);
