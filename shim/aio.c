@@ -100,11 +100,11 @@ static ssize_t perform_native(const struct request *req)
 
     errno = EINVAL;
     if (req->op == LIO_READ) {
-        n = REAL(pread)(req->fd, req->buf, req->len, req->off);
+        n = REAL(pread64)(req->fd, req->buf, req->len, req->off);
         if (n < 0 && errno == ESPIPE)
             n = REAL(read)(req->fd, req->buf, req->len);
     } else if (req->op == LIO_WRITE) {
-        n = REAL(pwrite)(req->fd, req->buf, req->len, req->off);
+        n = REAL(pwrite64)(req->fd, req->buf, req->len, req->off);
         if (n < 0 && errno == ESPIPE)
             n = REAL(write)(req->fd, req->buf, req->len);
     }

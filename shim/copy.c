@@ -156,7 +156,7 @@ static ssize_t send_now(const struct pass *pass)
 {
     int64_t off = pass->off;
 
-    return BY_NUMBER(sendfile, (long)pass->out, (long)pass->from, &off, pass->len);
+    return NATIVE(REAL(sendfile64)(pass->out, pass->from, &off, pass->len));
 }
 
 /* Does not wait: copy_to_pipe does, with nothing read. */
@@ -211,7 +211,7 @@ ssize_t copy_send(struct ofd *in, int64_t off, int out, size_t len)
 
 ssize_t copy_to_pipe(struct ofd *in, int64_t off, int out, size_t len, unsigned flags, bool cancel)
 {
-    ssize_t n, room = NATIVE(REAL(fcntl)(out, F_GETPIPE_SZ));
+    ssize_t n, room = NATIVE(REAL(fcntl64)(out, F_GETPIPE_SZ));
 
     if (room < 0)
         return room;

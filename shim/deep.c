@@ -66,8 +66,8 @@ void deep_arm(void)
     if (!on)
         return;
     if (!deep_stack) {
-        void *stack = REAL(mmap)(NULL, DEEP_STACK, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *stack = REAL(mmap64)(NULL, DEEP_STACK, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
         if (stack != MAP_FAILED && pthread_setspecific(stacks, stack) == 0)
             deep_stack = stack;

@@ -126,7 +126,7 @@ void fdtable_bequeath(bool spawn)
 
         if (!ofd)
             continue;
-        if (REAL(fcntl)(fd, F_GETFD) == 0)
+        if (REAL(fcntl64)(fd, F_GETFD) == 0)
             ofd_bequeath(ofd);
         else if (!spawn)
             keep_lose(ofd->state->image_dev, ofd->state->image_ino);

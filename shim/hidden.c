@@ -66,7 +66,7 @@ static int dup_above(int fd, int limit)
 
     if (!hidden_raise())
         return -1;
-    moved = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, limit > TOP - ROOM ? limit : TOP - ROOM);
+    moved = REAL(fcntl64)(fd, F_DUPFD_CLOEXEC, limit > TOP - ROOM ? limit : TOP - ROOM);
     hidden_lower();
     return moved;
 }
@@ -80,11 +80,11 @@ static int dup_hidden(int fd)
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FD_LIMIT)
         top = (int)limit.rlim_cur;
     if (top >= TOP)
-        moved = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, TOP - ROOM);
+        moved = REAL(fcntl64)(fd, F_DUPFD_CLOEXEC, TOP - ROOM);
     if (moved < 0)
         moved = dup_above(fd, top);
     if (moved < 0 && top < TOP)
-        moved = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, top > 2 * ROOM ? top - ROOM : top / 2);
+        moved = REAL(fcntl64)(fd, F_DUPFD_CLOEXEC, top > 2 * ROOM ? top - ROOM : top / 2);
     return moved;
 }
 
@@ -140,12 +140,12 @@ int hidden_open(const char *path, int flags, unsigned mode)
     fd = eventfd(0, EFD_CLOEXEC);
     while (fd >= 0 && fd < floor) {
         fillers[count++] = fd;
-        fd = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, fd + 1);
+        fd = REAL(fcntl64)(fd, F_DUPFD_CLOEXEC, fd + 1);
     }
     if (fd >= 0)
         REAL(close)(fd);
     errno = saved;
-    made = REAL(open)(path, flags, mode);
+    made = REAL(open64)(path, flags, mode);
     saved = errno;
     while (count > 0)
         REAL(close)(fillers[--count]);

@@ -24,7 +24,7 @@ int hook_aio_read(struct aiocb *cb)
     struct ofd *ofd = fdtable_get(cb->aio_fildes);
 
     if (!ofd)
-        return REAL(aio_read)(cb);
+        return REAL(aio_read64)(cb);
     return result_of(aio_begin(ofd, cb, LIO_READ, NULL));
 }
 
@@ -33,7 +33,7 @@ int hook_aio_write(struct aiocb *cb)
     struct ofd *ofd = fdtable_get(cb->aio_fildes);
 
     if (!ofd)
-        return REAL(aio_write)(cb);
+        return REAL(aio_write64)(cb);
     return result_of(aio_begin(ofd, cb, LIO_WRITE, NULL));
 }
 
@@ -42,7 +42,7 @@ int hook_aio_fsync(int op, struct aiocb *cb)
     struct ofd *ofd = op == O_SYNC || op == O_DSYNC ? fdtable_get(cb->aio_fildes) : NULL;
 
     if (!ofd)
-        return REAL(aio_fsync)(op, cb);
+        return REAL(aio_fsync64)(op, cb);
     return result_of(aio_begin(ofd, cb, op, NULL));
 }
 
@@ -55,7 +55,7 @@ int hook_aio_suspend(const struct aiocb *const list[], int count, const struct t
         if (r != -ESRCH)
             return result_of(r);
     }
-    return REAL(aio_suspend)(list, count, timeout);
+    return REAL(aio_suspend64)(list, count, timeout);
 }
 
 int hook_aio_cancel(int fd, struct aiocb *cb)
@@ -66,7 +66,7 @@ int hook_aio_cancel(int fd, struct aiocb *cb)
         if (r != AIO_ALLDONE)
             return r;
     }
-    return REAL(aio_cancel)(fd, cb);
+    return REAL(aio_cancel64)(fd, cb);
 }
 
 static bool has_disk(struct aiocb *const list[], int count)
@@ -83,7 +83,7 @@ int hook_lio_listio(int mode, struct aiocb *const list[], int count, struct sige
     int failed = 0, r;
 
     if ((mode != LIO_WAIT && mode != LIO_NOWAIT) || !has_disk(list, count))
-        return REAL(lio_listio)(mode, list, count, sig);
+        return REAL(lio_listio64)(mode, list, count, sig);
     group = aio_group_new(mode == LIO_NOWAIT ? sig : NULL);
     if (!group)
         return result_of(-EAGAIN);

@@ -45,12 +45,12 @@ static int meta_of(struct ofd *ofd)
 
 int hook_fstatfs(int fd, struct statfs *st)
 {
-    ON_META(fd, "fstatfs", int, REAL(fstatfs)(fd, st), REAL(fstatfs)(ofd->image_fd, st));
+    ON_META(fd, "fstatfs", int, REAL(fstatfs64)(fd, st), REAL(fstatfs64)(ofd->image_fd, st));
 }
 
 int hook_fstatvfs(int fd, struct statvfs *st)
 {
-    ON_META(fd, "fstatvfs", int, REAL(fstatvfs)(fd, st), REAL(fstatvfs)(ofd->image_fd, st));
+    ON_META(fd, "fstatvfs", int, REAL(fstatvfs64)(fd, st), REAL(fstatvfs64)(ofd->image_fd, st));
 }
 
 int hook_fchmod(int fd, mode_t mode)

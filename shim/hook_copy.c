@@ -53,7 +53,7 @@ static bool find_ends(struct copy_end *in, struct copy_end *out, bool point)
 /* Its flags as F_GETFL shows them, or -EBADF. */
 static int flags_of(const struct copy_end *end)
 {
-    int flags = end->ofd ? (int)end->ofd->state->flags : NATIVE(REAL(fcntl)(end->fd, F_GETFL));
+    int flags = end->ofd ? (int)end->ofd->state->flags : NATIVE(REAL(fcntl64)(end->fd, F_GETFL));
 
     return flags >= 0 && flags & O_PATH ? -EBADF : flags;
 }
@@ -70,7 +70,7 @@ static bool may_write(int flags)
 
 static bool is_pipe(const struct copy_end *end)
 {
-    return !end->ofd && REAL(fcntl)(end->fd, F_GETPIPE_SZ) >= 0;
+    return !end->ofd && REAL(fcntl64)(end->fd, F_GETPIPE_SZ) >= 0;
 }
 
 static mode_t type_of(const struct copy_end *end)
@@ -79,7 +79,7 @@ static mode_t type_of(const struct copy_end *end)
 
     if (end->ofd)
         return S_IFREG;
-    return REAL(fstat)(end->fd, &st) < 0 ? 0 : st.st_mode & S_IFMT;
+    return REAL(fstat64)(end->fd, &st) < 0 ? 0 : st.st_mode & S_IFMT;
 }
 
 /* Where it begins: at *off, or at the file offset. */
@@ -90,7 +90,7 @@ static int begin_at(struct copy_end *end, const int64_t *off)
     else if (end->ofd)
         end->off = (int64_t)__atomic_load_n(&end->ofd->state->offset, __ATOMIC_RELAXED);
     else
-        end->off = REAL(lseek)(end->fd, 0, SEEK_CUR);
+        end->off = REAL(lseek64)(end->fd, 0, SEEK_CUR);
     return end->off < 0 && !off ? -errno : 0;
 }
 
@@ -103,7 +103,7 @@ static void go_on(const struct copy_end *end, int64_t *off, ssize_t n)
     else if (end->ofd)
         __atomic_store_n(&end->ofd->state->offset, (uint64_t)(end->off + n), __ATOMIC_RELAXED);
     else
-        REAL(lseek)(end->fd, end->off + n, SEEK_SET);
+        REAL(lseek64)(end->fd, end->off + n, SEEK_SET);
 }
 
 static int check_pointer(const int64_t *off)
@@ -135,7 +135,7 @@ static ssize_t send_between(struct copy_end *out, struct copy_end *in, int64_t *
     if (in_flags < 0 || !may_read(in_flags))
         return -EBADF;
     /* What has a file offset, as later kernels have it: /dev/zero, too. */
-    if (type == S_IFDIR || (!in->ofd && REAL(lseek)(in->fd, 0, SEEK_CUR) < 0))
+    if (type == S_IFDIR || (!in->ofd && REAL(lseek64)(in->fd, 0, SEEK_CUR) < 0))
         return off && (type == S_IFIFO || type == S_IFSOCK) ? -ESPIPE : -EINVAL;
     r = begin_at(in, off);
     if (r == 0)
@@ -254,7 +254,7 @@ static int64_t size_of(const struct copy_end *end)
     int r;
 
     if (!end->ofd)
-        return REAL(fstat)(end->fd, &st) < 0 ? -errno : st.st_size;
+        return REAL(fstat64)(end->fd, &st) < 0 ? -errno : st.st_size;
     r = ofd_disk(end->ofd, &disk);
     return r < 0 ? r : acow_size(disk);
 }

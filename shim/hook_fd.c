@@ -189,9 +189,9 @@ static int set_flags(struct ofd *ofd, int fd, int flags)
     if (r < 0)
         return r;
     /* O_DIRECT is for the data to keep to; the rest for the placeholder to share. */
-    r = NATIVE(REAL(fcntl)(ofd->image_fd, F_SETFL, flags & (O_DIRECT | O_NOATIME)));
+    r = NATIVE(REAL(fcntl64)(ofd->image_fd, F_SETFL, flags & (O_DIRECT | O_NOATIME)));
     if (r == 0)
-        r = NATIVE(REAL(fcntl)(fd, F_SETFL, flags & (O_APPEND | O_NONBLOCK)));
+        r = NATIVE(REAL(fcntl64)(fd, F_SETFL, flags & (O_APPEND | O_NONBLOCK)));
     if (r == 0) {
         ofd->flags = (ofd->flags & ~O_DIRECT) | (flags & O_DIRECT);
         ofd->state->flags = (ofd->state->flags & ~(uint32_t)settable) | (uint32_t)(flags & settable);
@@ -204,7 +204,7 @@ static int on_image(struct ofd *ofd, int cmd, void *arg)
     struct acow_disk *disk;
     int r = ofd_disk(ofd, &disk);
 
-    return r < 0 ? r : NATIVE(REAL(fcntl)(ofd->image_fd, cmd, arg));
+    return r < 0 ? r : NATIVE(REAL(fcntl64)(ofd->image_fd, cmd, arg));
 }
 
 static int fcntl_disk(struct ofd *ofd, int fd, int cmd, void *arg)
@@ -215,7 +215,7 @@ static int fcntl_disk(struct ofd *ofd, int fd, int cmd, void *arg)
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
         process_change();
-        r = NATIVE(REAL(fcntl)(fd, cmd, arg));
+        r = NATIVE(REAL(fcntl64)(fd, cmd, arg));
         if (r >= 0) {
             ofd_ref(ofd);
             made(r, ofd);
@@ -241,7 +241,7 @@ static int fcntl_disk(struct ofd *ofd, int fd, int cmd, void *arg)
     case F_SETOWN_EX:
     case F_GETSIG:
     case F_SETSIG:
-        return NATIVE(REAL(fcntl)(fd, cmd, arg));
+        return NATIVE(REAL(fcntl64)(fd, cmd, arg));
     case F_SETLEASE:
     case F_GETLEASE:
     case F_GET_SEALS:
@@ -274,8 +274,8 @@ int hook_fcntl(int fd, int cmd, ...)
     if (ofd)
         return LEAVE(ofd, fd, fcntl_disk(ofd, fd, cmd, arg), "fcntl", "%d, %p", cmd, arg);
     if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
-        return made(REAL(fcntl)(fd, cmd, arg), NULL);
-    return REAL(fcntl)(fd, cmd, arg);
+        return made(REAL(fcntl64)(fd, cmd, arg), NULL);
+    return REAL(fcntl64)(fd, cmd, arg);
 }
 
 /* ---- ranges ------------------------------------------------------------ */
@@ -340,7 +340,7 @@ static int set_nonblocking(struct ofd *ofd, int fd, void *arg)
 
     if (r == 0)
         ofd->state->flags = (ofd->state->flags & ~(uint32_t)O_NONBLOCK)
-                            | ((uint32_t)REAL(fcntl)(fd, F_GETFL) & O_NONBLOCK);
+                            | ((uint32_t)REAL(fcntl64)(fd, F_GETFL) & O_NONBLOCK);
     return r;
 }
 

@@ -48,7 +48,7 @@ static int helper(void)
 
     if (made >= 0)
         return made;
-    made = hidden_move(REAL(open)("/dev/null", O_WRONLY | O_CLOEXEC));
+    made = hidden_move(REAL(open64)("/dev/null", O_WRONLY | O_CLOEXEC));
     if (made < 0)
         return -errno;
     if (__atomic_compare_exchange_n(&fd, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))

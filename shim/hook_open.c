@@ -66,7 +66,7 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
 
     if (is_disk(dir, path, flags, real_path))
         return open_disk(real_path, flags);
-    return other(REAL(openat)(dir, path, flags, mode));
+    return other(REAL(openat64)(dir, path, flags, mode));
 }
 
 int hook_open(const char *path, int flags, ...)
@@ -81,7 +81,7 @@ int hook_open(const char *path, int flags, ...)
     va_end(args);
     if (is_disk(AT_FDCWD, path, flags, real_path))
         return open_disk(real_path, flags);
-    return other(REAL(open)(path, flags, mode));
+    return other(REAL(open64)(path, flags, mode));
 }
 
 int hook_openat(int dir, const char *path, int flags, ...)
@@ -99,14 +99,14 @@ int hook_openat(int dir, const char *path, int flags, ...)
 int hook_open_2(const char *path, int flags)
 {
     if (needs_mode(flags))
-        return REAL(__open_2)(path, flags);
+        return REAL(__open64_2)(path, flags);
     return open_at(AT_FDCWD, path, flags, 0);
 }
 
 int hook_openat_2(int dir, const char *path, int flags)
 {
     if (needs_mode(flags))
-        return REAL(__openat_2)(dir, path, flags);
+        return REAL(__openat64_2)(dir, path, flags);
     return open_at(dir, path, flags, 0);
 }
 

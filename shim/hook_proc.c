@@ -168,7 +168,7 @@ int hook_daemon(int keep_directory, int keep_streams)
         return -1;
     if (keep_streams)
         return 0;
-    null = REAL(open)("/dev/null", O_RDWR);
+    null = REAL(open64)("/dev/null", O_RDWR);
     if (null < 0)
         return -1;
     for (int fd = 0; fd < 3; fd++)

@@ -44,7 +44,7 @@ static ssize_t __attribute__((noinline, hot)) pread_disk(int fd, void *buf, size
     int from;
 
     if (!ofd)
-        return REAL(pread)(fd, buf, len, off);
+        return REAL(pread64)(fd, buf, len, off);
     from = __builtin_expect(ofd->traced, 0) ? -1 : ofd_read_fd(ofd, len, off);
     if (from >= 0) {
         ssize_t n = REAL_TRANSFER(pread64, from, buf, len, off);
@@ -59,7 +59,7 @@ static ssize_t __attribute__((noinline, hot)) pread_disk(int fd, void *buf, size
 
 __attribute__((hot)) ssize_t hook_pread(int fd, void *buf, size_t len, int64_t off)
 {
-    PASS(pread, fd, buf, len, off);
+    PASS(pread64, fd, buf, len, off);
     return pread_disk(fd, buf, len, off);
 }
 
@@ -84,7 +84,7 @@ ssize_t hook_preadv(int fd, const struct iovec *iov, int iovcnt, int64_t off)
     struct ofd *ofd = fdtable_get(fd);
 
     if (!ofd)
-        return REAL(preadv)(fd, iov, iovcnt, off);
+        return REAL(preadv64)(fd, iov, iovcnt, off);
     return LEAVE(ofd, fd, ofd_preadv(ofd, iov, iovcnt, off), "preadv", "%d, %lld", iovcnt,
                  (long long)off);
 }
@@ -132,14 +132,14 @@ static ssize_t __attribute__((noinline)) pwrite_disk(int fd, const void *buf, si
     struct iovec iov = { (void *)buf, len };
 
     if (!ofd)
-        return REAL(pwrite)(fd, buf, len, off);
+        return REAL(pwrite64)(fd, buf, len, off);
     return LEAVE(ofd, fd, ofd_pwritev(ofd, &iov, 1, off, 0), "pwrite64", "%zu, %lld", len,
                  (long long)off);
 }
 
 ssize_t hook_pwrite(int fd, const void *buf, size_t len, int64_t off)
 {
-    PASS(pwrite, fd, buf, len, off);
+    PASS(pwrite64, fd, buf, len, off);
     return pwrite_disk(fd, buf, len, off);
 }
 
@@ -157,7 +157,7 @@ ssize_t hook_pwritev(int fd, const struct iovec *iov, int iovcnt, int64_t off)
     struct ofd *ofd = fdtable_get(fd);
 
     if (!ofd)
-        return REAL(pwritev)(fd, iov, iovcnt, off);
+        return REAL(pwritev64)(fd, iov, iovcnt, off);
     return LEAVE(ofd, fd, ofd_pwritev(ofd, iov, iovcnt, off, 0), "pwritev", "%d, %lld", iovcnt,
                  (long long)off);
 }

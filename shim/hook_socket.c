@@ -18,7 +18,7 @@
 
 static void arrived(int fd)
 {
-    int flags = REAL(fcntl)(fd, F_GETFD);
+    int flags = REAL(fcntl64)(fd, F_GETFD);
     struct ofd *ofd;
 
     if (flags < 0 || fd >= FD_LIMIT || process_is_vfork_child())

@@ -44,12 +44,12 @@ static int stat_path(int result, int dir, const char *path, bool follow, struct 
 
 int hook_stat(const char *path, struct stat *st)
 {
-    return stat_path(REAL(stat)(path, st), AT_FDCWD, path, true, st);
+    return stat_path(REAL(stat64)(path, st), AT_FDCWD, path, true, st);
 }
 
 int hook_lstat(const char *path, struct stat *st)
 {
-    return stat_path(REAL(lstat)(path, st), AT_FDCWD, path, false, st);
+    return stat_path(REAL(lstat64)(path, st), AT_FDCWD, path, false, st);
 }
 
 int hook_fstat(int fd, struct stat *st)
@@ -57,7 +57,7 @@ int hook_fstat(int fd, struct stat *st)
     struct ofd *ofd = fdtable_get(fd);
 
     if (!ofd)
-        return REAL(fstat)(fd, st);
+        return REAL(fstat64)(fd, st);
     return LEAVE(ofd, fd, stat_ofd(ofd, st), "fstat", "%s", "");
 }
 
@@ -70,30 +70,30 @@ int hook_fstatat(int dir, const char *path, struct stat *st, int flags)
 {
     if (is_empty(path) && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
         return hook_fstat(dir, st);
-    return stat_path(REAL(fstatat)(dir, path, st, flags), dir, path,
+    return stat_path(REAL(fstatat64)(dir, path, st, flags), dir, path,
                      !(flags & AT_SYMLINK_NOFOLLOW), st);
 }
 
 int hook_xstat(int version, const char *path, struct stat *st)
 {
-    return stat_path(REAL(__xstat)(version, path, st), AT_FDCWD, path, true, st);
+    return stat_path(REAL(__xstat64)(version, path, st), AT_FDCWD, path, true, st);
 }
 
 int hook_lxstat(int version, const char *path, struct stat *st)
 {
-    return stat_path(REAL(__lxstat)(version, path, st), AT_FDCWD, path, false, st);
+    return stat_path(REAL(__lxstat64)(version, path, st), AT_FDCWD, path, false, st);
 }
 
 int hook_fxstat(int version, int fd, struct stat *st)
 {
-    return fdtable_is_disk(fd) ? hook_fstat(fd, st) : REAL(__fxstat)(version, fd, st);
+    return fdtable_is_disk(fd) ? hook_fstat(fd, st) : REAL(__fxstat64)(version, fd, st);
 }
 
 int hook_fxstatat(int version, int dir, const char *path, struct stat *st, int flags)
 {
     if (is_empty(path) && flags & AT_EMPTY_PATH && fdtable_is_disk(dir))
         return hook_fstat(dir, st);
-    return stat_path(REAL(__fxstatat)(version, dir, path, st, flags), dir, path,
+    return stat_path(REAL(__fxstatat64)(version, dir, path, st, flags), dir, path,
                      !(flags & AT_SYMLINK_NOFOLLOW), st);
 }
 

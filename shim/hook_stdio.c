@@ -23,7 +23,7 @@ FILE *hook_fopen(const char *path, const char *mode)
     int fd;
 
     if (flags < 0 || !path_is_disk(AT_FDCWD, path, true, real_path)) {
-        file = REAL(fopen)(path, mode);
+        file = REAL(fopen64)(path, mode);
         if (file)
             fdtable_is_other(fileno(file));
         return file;
@@ -87,7 +87,7 @@ static FILE *spoil(FILE *file, bool ours)
     if (ours)
         hook_close(fileno(file));
     else
-        REAL(freopen)("", "r", file);
+        REAL(freopen64)("", "r", file);
     errno = saved;
     return NULL;
 }
@@ -104,7 +104,7 @@ static FILE *take_over(FILE *file, int fd, int flags, const char *mode)
     int at;
 
     if (!name)
-        REAL(freopen)("/dev/null", plain, file);
+        REAL(freopen64)("/dev/null", plain, file);
     at = move_to(fd, fileno(file), flags);
     if (at < 0)
         return spoil(file, false);
@@ -123,7 +123,7 @@ static FILE *take_over(FILE *file, int fd, int flags, const char *mode)
 
 static FILE *real_freopen(const char *path, const char *mode, FILE *file)
 {
-    FILE *made = REAL(freopen)(path, mode, file);
+    FILE *made = REAL(freopen64)(path, mode, file);
 
     if (made)
         fdtable_is_other(fileno(made));

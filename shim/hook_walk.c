@@ -52,7 +52,7 @@ int hook_ftw(const char *path, hook_ftw_visit *visit, int fds)
     int r;
 
     ftw_visit = visit;
-    r = REAL(ftw)(path, visit_ftw, fds);
+    r = REAL(ftw64)(path, visit_ftw, fds);
     ftw_visit = outer;
     return r;
 }
@@ -63,14 +63,14 @@ int hook_nftw(const char *path, hook_nftw_visit *visit, int fds, int flags)
     int r;
 
     nftw_visit = visit;
-    r = REAL(nftw)(path, visit_nftw, fds, flags);
+    r = REAL(nftw64)(path, visit_nftw, fds, flags);
     nftw_visit = outer;
     return r;
 }
 
 struct _ftsent *hook_fts_read(void *walk)
 {
-    FTSENT *entry = REAL(fts_read)(walk);
+    FTSENT *entry = REAL(fts64_read)(walk);
 
     if (entry && entry->fts_info == FTS_F && entry->fts_statp)
         mend(entry->fts_accpath, entry->fts_statp);
@@ -79,7 +79,7 @@ struct _ftsent *hook_fts_read(void *walk)
 
 struct _ftsent *hook_fts_children(void *walk, int options)
 {
-    FTSENT *first = REAL(fts_children)(walk, options);
+    FTSENT *first = REAL(fts64_children)(walk, options);
 
     for (FTSENT *entry = first; entry && !(options & FTS_NAMEONLY); entry = entry->fts_link)
         if (entry->fts_info == FTS_F && entry->fts_statp)

@@ -171,7 +171,7 @@ static FILE *copy_of(FILE *file, size_t room, bool *whole)
     FILE *copy = fd < 0 ? NULL : REAL(fdopen)(fd, "r");
 
     *whole = len < room;
-    if (copy && REAL(pwrite)(fd, text, len, 0) != (ssize_t)len) {
+    if (copy && REAL(pwrite64)(fd, text, len, 0) != (ssize_t)len) {
         REAL(fclose)(copy);
         copy = NULL;
     } else if (!copy && fd >= 0) {

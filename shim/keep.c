@@ -70,7 +70,7 @@ bool keep_path(const char *path)
 {
     int saved = errno;
     struct stat st;
-    bool kept = REAL(stat)(path, &st) == 0 && is_locked(find(st.st_dev, st.st_ino));
+    bool kept = REAL(stat64)(path, &st) == 0 && is_locked(find(st.st_dev, st.st_ino));
 
     errno = saved;
     return kept;
@@ -80,7 +80,7 @@ bool keep_fd(int fd)
 {
     int saved = errno;
     struct stat st;
-    bool kept = REAL(fstat)(fd, &st) == 0 && is_locked(find(st.st_dev, st.st_ino));
+    bool kept = REAL(fstat64)(fd, &st) == 0 && is_locked(find(st.st_dev, st.st_ino));
 
     errno = saved;
     return kept;
@@ -90,7 +90,7 @@ static bool is_of(int fd, const struct image *image)
 {
     struct stat st;
 
-    return REAL(fstat)(fd, &st) == 0 && st.st_dev == image->dev && st.st_ino == image->ino;
+    return REAL(fstat64)(fd, &st) == 0 && st.st_dev == image->dev && st.st_ino == image->ino;
 }
 
 void keep_drop(uint64_t dev, uint64_t ino)
@@ -105,7 +105,7 @@ void keep_drop(uint64_t dev, uint64_t ino)
         if (!is_of(fd, image))
             continue;
         if (!dropped)
-            REAL(fcntl)(fd, F_SETLK, &all);
+            REAL(fcntl64)(fd, F_SETLK, &all);
         dropped = true;
         if (hidden_is_parked(fd))
             hidden_close(fd);
@@ -127,9 +127,9 @@ static void leave_open(const struct image *image, bool open)
     for (int fd = hidden_next(0); fd < FD_LIMIT; fd = hidden_next(fd + 1)) {
         if (!is_of(fd, image))
             continue;
-        if (open && !keep_is_tag(REAL(lseek)(fd, 0, SEEK_CUR)))
-            REAL(lseek)(fd, KEEP_TAG, SEEK_SET);
-        REAL(fcntl)(fd, F_SETFD, open ? 0 : FD_CLOEXEC);
+        if (open && !keep_is_tag(REAL(lseek64)(fd, 0, SEEK_CUR)))
+            REAL(lseek64)(fd, KEEP_TAG, SEEK_SET);
+        REAL(fcntl64)(fd, F_SETFD, open ? 0 : FD_CLOEXEC);
     }
 }
 

@@ -45,7 +45,7 @@ static void tag_image(const struct ofd *ofd, int fd)
 {
     int saved = errno;
 
-    REAL(lseek)(fd, tag_of(ofd), SEEK_SET);
+    REAL(lseek64)(fd, tag_of(ofd), SEEK_SET);
     errno = saved;
 }
 
@@ -189,7 +189,7 @@ int ofd_open(const char *path, int flags, struct ofd **out, int *fd)
     struct ofd *ofd;
     int memfd = -1, r;
     /* The lowest free number, taken before any of ours is opened, as a flat file would. */
-    int number = REAL(open)("/proc/self/fd", O_PATH | O_CLOEXEC);
+    int number = REAL(open64)("/proc/self/fd", O_PATH | O_CLOEXEC);
 
     if (number < 0 && errno != ENOENT)
         return -errno;
@@ -244,7 +244,7 @@ static bool is_trusted(const struct stat *st)
 static bool is_placeholder(int fd, struct stat *st)
 {
     char link[32], name[64];
-    int flags = REAL(fcntl)(fd, F_GETFL);
+    int flags = REAL(fcntl64)(fd, F_GETFL);
     ssize_t n;
 
     if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != 3)
@@ -254,7 +254,7 @@ static bool is_placeholder(int fd, struct stat *st)
     if (n < 0)
         return false;
     name[n] = '\0';
-    return ofd_is_placeholder_name(name) && REAL(fstat)(fd, st) == 0 && is_trusted(st)
+    return ofd_is_placeholder_name(name) && REAL(fstat64)(fd, st) == 0 && is_trusted(st)
            && st->st_size >= (int64_t)OFD_STATE_LEN;
 }
 
@@ -297,7 +297,7 @@ void ofd_path_of(int dir, const char *proc_path, char *out)
 {
     struct ofd_state state;
     struct stat st;
-    int fd = REAL(openat)(dir, proc_path, O_RDONLY | O_CLOEXEC);
+    int fd = REAL(openat64)(dir, proc_path, O_RDONLY | O_CLOEXEC);
 
     out[0] = '\0';
     if (fd < 0)
@@ -355,11 +355,11 @@ void ofd_inherit_image(int fd)
     struct ofd *ofd;
     struct stat st;
     int64_t tag;
-    int flags = REAL(fcntl)(fd, F_GETFL);
+    int flags = REAL(fcntl64)(fd, F_GETFL);
 
-    if (flags < 0 || flags & O_PATH || REAL(fstat)(fd, &st) < 0 || !S_ISREG(st.st_mode))
+    if (flags < 0 || flags & O_PATH || REAL(fstat64)(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return;
-    tag = REAL(lseek)(fd, 0, SEEK_CUR);
+    tag = REAL(lseek64)(fd, 0, SEEK_CUR);
     if (!keep_is_tag(tag))
         return;
     pthread_mutex_lock(&lock);
@@ -371,7 +371,7 @@ void ofd_inherit_image(int fd)
             break;
     }
     if (ours) {
-        REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+        REAL(fcntl64)(fd, F_SETFD, FD_CLOEXEC);
         hidden_mark(fd);
     }
     if (ofd) {
@@ -387,7 +387,7 @@ struct ofd *ofd_adopt_file(int fd, int cloexec, bool own)
 {
     struct ofd *ofd = NULL;
     char link[32], path[sizeof(ofd->state->path)];
-    int flags = REAL(fcntl)(fd, F_GETFL), made;
+    int flags = REAL(fcntl64)(fd, F_GETFL), made;
     int64_t off;
     struct stat st;
     ssize_t n;
@@ -399,14 +399,14 @@ struct ofd *ofd_adopt_file(int fd, int cloexec, bool own)
     if (n <= 0)
         return NULL;
     path[n] = '\0';
-    if (!acow_name_is_disk(path) || REAL(fstat)(fd, &st) < 0 || !S_ISREG(st.st_mode)
+    if (!acow_name_is_disk(path) || REAL(fstat64)(fd, &st) < 0 || !S_ISREG(st.st_mode)
         || st.st_size == 0)
         return NULL;
-    off = REAL(lseek)(fd, 0, SEEK_CUR);
+    off = REAL(lseek64)(fd, 0, SEEK_CUR);
     if (own && st.st_uid != geteuid())
         report("%s: another user's, so not opened as a disk for having been sent", path);
     if ((own && st.st_uid != geteuid()) || ofd_open(path, flags, &ofd, &made) < 0)
-        made = REAL(open)("/dev/null", 3);
+        made = REAL(open64)("/dev/null", 3);
     else
         ofd->state->offset = off > 0 ? (uint64_t)off : 0;
     if (made >= 0) {
@@ -500,7 +500,7 @@ void ofd_bequeath(struct ofd *ofd)
     int fd = __atomic_load_n(&ofd->image_fd, __ATOMIC_RELAXED);
 
     if (fd >= 0)
-        REAL(fcntl)(fd, F_SETFD, 0);
+        REAL(fcntl64)(fd, F_SETFD, 0);
 }
 
 void ofd_bequeath_end(struct ofd *ofd)
@@ -508,7 +508,7 @@ void ofd_bequeath_end(struct ofd *ofd)
     int fd = __atomic_load_n(&ofd->image_fd, __ATOMIC_RELAXED);
 
     if (fd >= 0)
-        REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+        REAL(fcntl64)(fd, F_SETFD, FD_CLOEXEC);
 }
 
 void ofd_share(struct ofd *ofd)

@@ -188,7 +188,7 @@ static void for_inherited(int dir, void (*each)(int fd))
     char buf[4096];
     long n;
 
-    REAL(lseek)(dir, 0, SEEK_SET);
+    REAL(lseek64)(dir, 0, SEEK_SET);
     while ((n = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
         for (long at = 0; at < n; at += entry->d_reclen) {
             int fd;
@@ -229,7 +229,7 @@ static void __attribute__((constructor)) begin(void)
     report_init();
     trace_init();
     self = getpid();
-    page = REAL(mmap)(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    page = REAL(mmap64)(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page != MAP_FAILED && madvise(page, 4096, MADV_WIPEONFORK) == 0) {
         *(char *)page = 1;
         not_forked = page;

@@ -1,6 +1,6 @@
 /*
  * The functions behind the hooks: what the next library, in the end libc, has
- * under each name in hooks.def. REAL(pread)(…) calls one.
+ * under each name in hooks.def. REAL(pread64)(…) calls one.
  *
  * Hooks may run before this library's constructor, from another one's; the first
  * one to find an empty table fills it.

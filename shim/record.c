@@ -89,7 +89,7 @@ int record_lock(struct ofd *ofd, int cmd, struct flock *fl)
     r = cmd == F_SETLK || cmd == F_SETLKW ? begin_keeping(ofd) : 0;
     if (r < 0)
         return r;
-    r = NATIVE(REAL(fcntl)(ofd->image_fd, cmd, &mine));
+    r = NATIVE(REAL(fcntl64)(ofd->image_fd, cmd, &mine));
     if (r < 0 || !asks)
         return r;
     if (mine.l_type == F_UNLCK) {

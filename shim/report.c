@@ -172,7 +172,7 @@ int report_target(const char *variable)
         return -1;
     if (strcmp(value, "1") == 0)
         return 2;
-    return hidden_move(REAL(open)(value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+    return hidden_move(REAL(open64)(value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
 }
 
 void report_init(void)

@@ -26,7 +26,7 @@ static int opened(int *fd, const char *path)
 
     if (made >= 0)
         return made;
-    made = hidden_move(REAL(open)(path, O_WRONLY | O_CLOEXEC));
+    made = hidden_move(REAL(open64)(path, O_WRONLY | O_CLOEXEC));
     if (made < 0)
         return -1;
     if (__atomic_compare_exchange_n(fd, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))

@@ -47,7 +47,7 @@ static int sys_open(const char *path, int flags, unsigned mode)
 {
     if (__builtin_expect(keep_active, 0) && keep_path(path))
         return RESULT(hidden_open(path, flags, mode));
-    return HIDDEN(REAL(open)(path, flags, mode));
+    return HIDDEN(REAL(open64)(path, flags, mode));
 }
 
 static int sys_memfd(const char *name)
@@ -91,17 +91,17 @@ static int sys_fdatasync(int fd)
 
 static int sys_ftruncate(int fd, int64_t len)
 {
-    return RESULT(REAL(ftruncate)(fd, len));
+    return RESULT(REAL(ftruncate64)(fd, len));
 }
 
 static int sys_fallocate(int fd, int mode, int64_t off, int64_t len)
 {
-    return RESULT(REAL(fallocate)(fd, mode, off, len));
+    return RESULT(REAL(fallocate64)(fd, mode, off, len));
 }
 
 static int64_t sys_lseek(int fd, int64_t off, int whence)
 {
-    return RESULT(REAL(lseek)(fd, off, whence));
+    return RESULT(REAL(lseek64)(fd, off, whence));
 }
 
 /* By number, because a library behind this one may have a function that comes back here. */
@@ -137,7 +137,7 @@ static int sys_fchown(int fd, unsigned uid, unsigned gid)
 
 static int sys_lock(int fd, int cmd, struct flock *fl)
 {
-    return RESULT(REAL(fcntl)(fd, cmd, fl));
+    return RESULT(REAL(fcntl64)(fd, cmd, fl));
 }
 
 static int sys_unlink(const char *path)
@@ -186,7 +186,7 @@ static int sys_list(const char *path, int (*each)(void *arg, const char *name), 
 
 static int sys_mmap(size_t len, int prot, int flags, int fd, int64_t off, void **out)
 {
-    return RESULT((*out = REAL(mmap)(NULL, len, prot, flags, fd, off)) == MAP_FAILED ? -1 : 0);
+    return RESULT((*out = REAL(mmap64)(NULL, len, prot, flags, fd, off)) == MAP_FAILED ? -1 : 0);
 }
 
 static int sys_munmap(void *addr, size_t len)
