@@ -7,7 +7,8 @@
 # checking inlines call the very symbols it defines.
 
 PREFIX ?= /usr/local
-BUILD ?= build
+ARCH ?= 64
+BUILD ?= $(if $(filter 32,$(ARCH)),build/32,build)
 V ?= 0
 CFLAGS ?= -O2 -g
 ifeq ($(origin CC),default)
@@ -21,11 +22,15 @@ endif
 
 version := 0.1
 base := -std=gnu11 -Wall -Wextra -Werror -D_GNU_SOURCE -DADDCOW_VERSION='"$(version)"'
-compile = $(CC) $(base) $(CPPFLAGS) $(CFLAGS) $(part_flags) -MMD -MP -c -o $@ $<
-link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@
+machine := $(if $(filter 32,$(ARCH)),-m32)
+compile = $(CC) $(machine) $(base) $(CPPFLAGS) $(CFLAGS) $(part_flags) -MMD -MP -c -o $@ $<
+link = $(CC) $(machine) $(CFLAGS) $(LDFLAGS) -o $@
 
 engine_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard engine/*.c))
-shim_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/*.c))
+shim_src_64 := $(wildcard shim/*.c)
+shim_src_32 := $(filter-out $(addprefix shim/,hook_syscall.c hook_signal.c deep.c deep_trap.c), \
+	$(wildcard shim/*.c shim/narrow/*.c))
+shim_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(shim_src_$(ARCH)))
 tool_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tool/*.c))
 unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c) $(UNIT_RUNNER))
 tool_unit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/tool/*.c) $(UNIT_RUNNER))
@@ -48,7 +53,7 @@ exercise := $(BUILD)/tests/exercise
 PYTHON ?= /usr/bin/python3
 export PYTHONDONTWRITEBYTECODE := 1
 
-all: $(archive) $(tool) $(preload) ## build the library, the tool and the preload library (the default)
+all: $(archive) $(if $(machine),$(dir $(BUILD))both,$(tool)) $(preload) ## build the library, the tool and the preload library (the default)
 
 .PHONY: all deps demo check bench asan tsan install uninstall clean help FORCE
 
@@ -60,14 +65,15 @@ $(BUILD)/obj/tool/%.o: part_flags = $(large) -iquote engine
 $(BUILD)/obj/tests/%.o: part_flags = $(large) -iquote engine -iquote tool
 $(BUILD)/obj/tests/kill/lib/%.o: part_flags = $(large) -iquote engine -fPIC
 $(BUILD)/obj/bench/%.o: part_flags = $(large)
-$(BUILD)/obj/shim/%.o: part_flags = -U_FILE_OFFSET_BITS -U_FORTIFY_SOURCE -iquote engine \
-	-fPIC -fvisibility=hidden -ftls-model=initial-exec
+for_shim = -U_FORTIFY_SOURCE -iquote engine -fPIC -fvisibility=hidden -ftls-model=initial-exec
+$(BUILD)/obj/shim/%.o: part_flags = -U_FILE_OFFSET_BITS $(if $(machine),$(large)) $(for_shim)
+$(BUILD)/obj/shim/narrow/%.o: part_flags = -U_FILE_OFFSET_BITS $(for_shim)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(compile)
 
-$(shim_obj): | $(BUILD)/have-libunwind
+$(shim_obj): | $(if $(machine),,$(BUILD)/have-libunwind)
 
 $(archive): $(engine_obj)
 	@rm -f $@
@@ -79,7 +85,7 @@ $(tool): $(tool_obj) $(archive)
 
 # The rows of hooks.def are the only list of what is exported.
 $(BUILD)/shim.map: shim/hooks.def $(BUILD)/flags
-	$(call quiet,GEN){ echo '{ global:' && $(CC) -E -P -x c -D'HOOK(f,s,b)=s;' $< && \
+	$(call quiet,GEN){ echo '{ global:' && $(CC) $(machine) -E -P -x c -D'HOOK(f,s,b)=s;' $< && \
 		echo 'local: *; };'; } > $@.new && mv $@.new $@
 
 link_preload = $(call quiet,LD)$(link) -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl,-z,now \
@@ -87,6 +93,22 @@ link_preload = $(call quiet,LD)$(link) -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl
 
 $(preload): $(shim_obj) $(archive) $(BUILD)/shim.map
 	$(link_preload)
+
+# LD_PRELOAD can name the 32-bit and the 64-bit library by one path with $LIB in it, for which a dynamic
+# linker puts what its system calls the folder of libraries: that of Debian, those of others, and what the
+# linkers here say. $(call both,DIR) makes these folders in DIR, where the libraries are.
+linker_says = $(shell $(1) --list-diagnostics 2>/dev/null | sed -n 's/^dl_dst_lib="\(.*\)"/\1/p')
+folders_64 = $(sort lib/x86_64-linux-gnu lib64 $(call linker_says,/lib64/ld-linux-x86-64.so.2))
+folders_32 = $(sort lib/i386-linux-gnu lib32 $(call linker_says,/lib/ld-linux.so.2))
+both = for folder in $(folders_64) $(folders_32); do mkdir -p '$(1)/both/'$$folder || exit; done && \
+	for folder in $(folders_64); do ln -sfr '$(1)/$(notdir $(preload))' '$(1)/both/'$$folder || exit; done && \
+	for folder in $(folders_32); do ln -sfr '$(1)/32/$(notdir $(preload))' '$(1)/both/'$$folder || exit; done
+
+ifdef machine
+$(dir $(BUILD))both: $(preload)
+	@$(call both,$(abspath $(@D)))
+	@touch $@
+endif
 
 $(micro): $(BUILD)/obj/bench/micro.o
 	@mkdir -p $(@D)
@@ -133,7 +155,7 @@ $(exercise): $(exercise_obj)
 # Another compiler or other flags make everything anew.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(CC) $(base) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))' > $@.new
+	@printf '%s\n' '$(subst ','\'',$(CC) $(machine) $(base) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))' > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(BUILD)/have-libunwind:
@@ -149,7 +171,8 @@ $(BUILD)/have-libunwind:
 
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
-parts := boot e2e crosscheck exercise kill-workers kill-programs selftest hostile watch badinput full fuzz unit power tool-unit tool-cli wrapper layers symbols
+parts := boot e2e crosscheck exercise kill-workers kill-programs selftest hostile watch badinput full fuzz unit power tool-unit tool-cli narrow wrapper layers symbols symbols-32
+run_narrow := $(PYTHON) tests/e2e/narrow.py
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e = $(PYTHON) tests/e2e/harness.py $(if $(MOST),--most $(MOST))
 run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
@@ -170,9 +193,10 @@ run_tool-cli := tests/tool/test_tool.sh
 run_wrapper := tests/wrapper/test_wrapper.sh
 run_layers := tests/layers.sh
 run_symbols := $(PYTHON) tests/symbols.py
+run_symbols-32 := $(PYTHON) tests/symbols_32.py
 
 part_targets := $(addprefix check-,$(parts))
-.PHONY: $(part_targets) check-fault check-tool check-kill check-build exercise fuzz fuzzers fuzzers-replay
+.PHONY: $(part_targets) library-32 check-fault check-tool check-kill check-build exercise fuzz fuzzers fuzzers-replay
 export CC BUILD
 
 check-power: STATES ?= 1000000
@@ -185,7 +209,12 @@ check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(call under,$(p))$(run_$(p))')
 
-check-build: all $(unit) $(tool_unit) $(power) $(kill) $(exercise) fuzzers-replay
+check-build: all $(unit) $(tool_unit) $(power) $(kill) $(exercise) fuzzers-replay $(if $(SANITIZER),,library-32)
+
+# Where the compiler has no 32-bit libraries the tests say so.
+library-32:
+	@if echo '#include <stdio.h>' | gcc -m32 -E -x c - >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory ARCH=32 CC=gcc BUILD=$(BUILD)/32; fi
 
 check-boot: all ## run one part: boot a guest from a disk
 check-e2e: all ## … real programs, on a plain file and on a disk
@@ -207,9 +236,11 @@ check-fault: $(unit) ## … every system call, failing with every errno (a part 
 check-tool: check-tool-unit check-tool-cli ## … addcow-img
 check-tool-unit: $(tool_unit)
 check-tool-cli: all
-check-wrapper: all ## … addcow-preload.sh
+check-wrapper: all library-32 ## … addcow-preload.sh
 check-layers: all ## … who may include and call what
 check-symbols: all ## … which symbols of libc are hooked, and why not the others
+check-symbols-32: library-32 ## … the same of what 32-bit programs have beyond that
+check-narrow: all library-32 ## … 32-bit programs, in a guest where the kernel runs none
 
 under = $(if $(SANITIZER),tests/sanitize/run.sh $(SANITIZER) $(1) )
 $(part_targets): check-%:
@@ -234,8 +265,8 @@ fuzz: ## let libFuzzer look for what breaks the engine, TIME seconds for each ta
 # ---- test with sanitizers ------------------------------------------------------
 
 # All of `parts` over a build of its own, but for those in which no code of that build runs: a
-# script with a stand-in for the library, and two that read sources and symbols.
-unsanitized := wrapper layers symbols
+# script with a stand-in for the library, those that read sources and symbols, and 32-bit programs.
+unsanitized := wrapper layers symbols symbols-32 narrow
 # power: its processes and threads take turns, so there is no race to see, and "pages of bits" is too slow.
 tsan_cannot := power
 sanitized = $(filter-out $(unsanitized) $($(1)_cannot),$(parts))
@@ -273,9 +304,12 @@ install: all ## install below PREFIX (/usr/local), DESTDIR in front
 	install -d '$(bindir)' '$(libdir)'
 	install -m 755 $(tool) addcow-preload.sh '$(bindir)'
 	install -m 644 $(preload) '$(libdir)'
+	[ ! -f $(BUILD)/32/$(notdir $(preload)) ] || { install -d '$(libdir)/32' && \
+		install -m 644 $(BUILD)/32/$(notdir $(preload)) '$(libdir)/32' && $(call both,$(libdir)); }
 
 uninstall: ## remove what install put there
 	rm -f '$(bindir)/addcow-img' '$(bindir)/addcow-preload.sh' '$(libdir)/libaddcow-preload.so'
+	rm -rf '$(libdir)/32' '$(libdir)/both'
 	[ ! -d '$(libdir)' ] || rmdir '$(libdir)'
 
 clean: ## remove build/
@@ -284,4 +318,4 @@ clean: ## remove build/
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | \
 		while IFS='	' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
-	@echo '  Variables: CC CFLAGS V=1 (show commands) PREFIX DESTDIR'
+	@echo '  Variables: CC CFLAGS V=1 (show commands) PREFIX DESTDIR ARCH=32 (the library for 32-bit programs)'

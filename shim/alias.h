@@ -80,4 +80,7 @@
 #endif
 
 #define HOOK(family, symbol, body) HOOK_##family(symbol, body)
+#ifndef __LP64__
+#include "narrow/alias.h"
+#endif
 #include "hooks.def"

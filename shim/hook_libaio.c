@@ -34,8 +34,9 @@ struct change {
     struct kernel_iocb before, after;
 };
 
-/* What says that it is for the helper is one word, so that it can be compared and changed at once. */
-typedef uint64_t __attribute__((may_alias)) word;
+/* What says that it is for the helper is one word, so that it can be compared and changed at once. A
+ * 32-bit program may align it to 4 bytes only, which the processor does not mind. */
+typedef uint64_t __attribute__((may_alias, aligned(8))) word;
 #define WHAT(cb) ((word *)(void *)&(cb)->aio_lio_opcode)
 
 _Static_assert(offsetof(struct kernel_iocb, aio_lio_opcode) == 16
@@ -76,7 +77,8 @@ static bool is_for_kernel(struct ofd *ofd, const struct kernel_iocb *cb)
 
     if (!(ofd->flags & O_DIRECT) || cb->aio_rw_flags & ~RWF_HIPRI || cb->aio_offset < 0)
         return false;
-    if (!is_read(cb) && (!ofd_writable(ofd) || ofd->state->flags & (O_APPEND | O_DSYNC)))
+    if (!is_read(cb) && (!ofd_writable(ofd)
+                         || (ofd->state->flags & (O_APPEND | O_DSYNC | OFD_LARGE)) != OFD_LARGE))
         return false;
     if (is_vector(cb)) {
         len = 0;

@@ -13,6 +13,13 @@
 #include "real.h"
 #include "stream.h"
 
+/* The narrow forms that 32-bit programs have come by here, too. */
+#ifdef __LP64__
+#define LARGE OFD_LARGE
+#else
+#define LARGE (narrow_opening ? 0 : OFD_LARGE)
+#endif
+
 static bool needs_mode(int flags)
 {
     return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
@@ -29,7 +36,7 @@ static int open_disk(const char *real_path, int flags)
         return -1;
     }
     process_change();
-    r = ofd_open(real_path, flags, &ofd, &fd);
+    r = ofd_open(real_path, flags | LARGE, &ofd, &fd);
     if (trace_on && r == 0)
         trace_call(ofd, fd, fd, "open", "%#x", flags);
     if (r < 0) {

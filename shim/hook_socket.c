@@ -51,7 +51,7 @@ static void for_descriptors(const struct msghdr *msg, void (*each)(int fd))
     }
 }
 
-static void received(const struct msghdr *msg)
+void hook_socket_received(const struct msghdr *msg)
 {
     int saved = errno;
 
@@ -64,7 +64,7 @@ ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
     ssize_t n = REAL(recvmsg)(fd, msg, flags);
 
     if (n >= 0 && msg->msg_controllen)
-        received(msg);
+        hook_socket_received(msg);
     return n;
 }
 
@@ -74,7 +74,7 @@ int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags, struc
 
     for (int i = 0; i < n; i++)
         if (msgs[i].msg_hdr.msg_controllen)
-            received(&msgs[i].msg_hdr);
+            hook_socket_received(&msgs[i].msg_hdr);
     return n;
 }
 

@@ -270,5 +270,7 @@ int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags);
 ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags);
 int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout);
 int hook_pidfd_getfd(int pidfd, int target, unsigned flags);
+/* Takes over the disks that came with a message. */
+void hook_socket_received(const struct msghdr *msg);
 
 #endif

@@ -11,6 +11,9 @@
 #include <stddef.h>
 
 #include "hooks.h"
+#ifndef __LP64__
+#include "narrow/narrow.h"
+#endif
 
 #define FD_LIMIT (1 << 20)      /* descriptors from here on are never ours */
 
@@ -19,6 +22,9 @@ struct ofd;
 /* The functions behind the hooks: see real.h. */
 struct real {
 #define HOOK(family, symbol, body) __typeof__(hook_##body) *symbol;
+#ifndef __LP64__    /* by another name, so that no other body calls one by mistake */
+#define NARROW(family, symbol, body) __typeof__(hook_narrow_##body) *narrow_##symbol;
+#endif
 #include "hooks.def"
 #undef HOOK
 };

@@ -139,8 +139,10 @@ static void bury(struct map *dead)
 
 static bool sane(size_t len, int64_t off)
 {
-    return len > 0 && len <= INT64_MAX && off >= 0 && off % (int64_t)MAP_PAGE == 0
-           && off <= INT64_MAX - (int64_t)len;
+    int64_t end;
+
+    return len > 0 && off >= 0 && off % (int64_t)MAP_PAGE == 0
+           && !__builtin_add_overflow(off, len, &end);
 }
 
 static int copy_up(const struct map *map, uint64_t off, size_t len)
@@ -180,7 +182,7 @@ static int64_t map_locked(struct map *map, void *addr, size_t len, int image_fd)
         madvise(at, map->len, MADV_WILLNEED);
         errno = saved;
     }
-    return (int64_t)(intptr_t)at;
+    return (int64_t)(uintptr_t)at;
 }
 
 int64_t map_new(struct ofd *ofd, void *addr, size_t len, int prot, int flags, int64_t off)
@@ -233,7 +235,7 @@ int64_t map_over(void *addr, size_t len, int prot, int flags, int fd, int64_t of
         return -ENOMEM;
     lock_maps();
     at = REAL(mmap64)(addr, len, prot, flags, fd, off);
-    r = at == MAP_FAILED ? -errno : (int64_t)(intptr_t)at;
+    r = at == MAP_FAILED ? -errno : (int64_t)(uintptr_t)at;
     if (r >= 0)
         cut_locked(at, map_page_up(len), &spare, &dead);
     unlock_maps();
@@ -361,7 +363,7 @@ static int64_t move_runs(const struct map *map, char *at, size_t len, size_t new
     }
     if (len > kept)
         REAL(munmap)(at + kept, len - kept);
-    return (int64_t)(intptr_t)to;
+    return (int64_t)(uintptr_t)to;
 }
 
 static int64_t remap_runs(const struct map *map, char *at, size_t len, size_t new_len, int flags,
@@ -385,7 +387,7 @@ static int64_t remap_runs(const struct map *map, char *at, size_t len, size_t ne
         r = extend(map, at + len, new_len - len, off + len, MAP_FIXED_NOREPLACE);
     if (r == -EEXIST)
         return flags & MREMAP_MAYMOVE ? move_runs(map, at, len, new_len, NULL) : -ENOMEM;
-    return r < 0 ? r : (int64_t)(intptr_t)at;
+    return r < 0 ? r : (int64_t)(uintptr_t)at;
 }
 
 static int64_t remap_image(const struct map *map, char *at, size_t len, size_t new_len, int flags,
@@ -398,7 +400,7 @@ static int64_t remap_image(const struct map *map, char *at, size_t len, size_t n
     if (r < 0)
         return r;
     got = REAL(mremap)(at, len, new_len, flags, new_at);
-    return got == MAP_FAILED ? -errno : (int64_t)(intptr_t)got;
+    return got == MAP_FAILED ? -errno : (int64_t)(uintptr_t)got;
 }
 
 static int64_t remap_ours(const struct map *map, char *at, size_t len, size_t new_len, int flags,
@@ -430,7 +432,7 @@ int64_t map_remap(void *addr, size_t len, size_t new_len, int flags, void *new_a
     } else {
         void *got = REAL(mremap)(addr, len, new_len, flags, new_addr);
 
-        r = got == MAP_FAILED ? -errno : (int64_t)(intptr_t)got;
+        r = got == MAP_FAILED ? -errno : (int64_t)(uintptr_t)got;
     }
     if (r >= 0 && map) {
         *moved = *map;

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,10 +22,13 @@
 #include "trace.h"
 
 #define MAGIC 0x61636f776f666432ull     /* "acowofd2" */
-#define ABI ((uint32_t)sizeof(struct ofd_state) << 8 | (uint32_t)sizeof(void *))
+#define ABI ((uint32_t)sizeof(struct ofd_state) << 8 | 8)
 #define NAME "addcow:"
 
 _Static_assert(sizeof(struct ofd_state) <= OFD_STATE_LEN, "the state fits its pages");
+_Static_assert(offsetof(struct ofd_state, offset) == 32 && offsetof(struct ofd_state, lock) == 64
+               && sizeof(struct ofd_state) == 64 + 40 + 4096,
+               "one layout for 32-bit and 64-bit programs");
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   /* over the list, and adoption */
 static struct ofd *all;
@@ -100,13 +105,7 @@ static int map_state(struct ofd *ofd, int memfd)
 
 static void init_state(struct ofd_state *state, const char *path, int flags, const struct disk *disk)
 {
-    pthread_mutexattr_t attr;
-
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&state->lock, &attr);
-    pthread_mutexattr_destroy(&attr);
+    mutex_init(&state->lock);
     strcpy(state->path, path);
     state->dev = disk->dev;
     state->ino = disk->ino;
@@ -181,6 +180,8 @@ static int open_disk(struct ofd *ofd, const char *path, int flags)
     if (r < 0)
         return r;
     ofd->image_fd = r;
+    if (!(flags & OFD_LARGE) && acow_size(ofd->engine) > OFD_SMALL_MAX)
+        return -EOVERFLOW;
     return flags & O_TRUNC ? acow_truncate(ofd->engine, 0) : 0;
 }
 

@@ -15,13 +15,13 @@
 #ifndef SHIM_OFD_H
 #define SHIM_OFD_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/uio.h>
 
 #include "disks.h"
+#include "mutex.h"
 
 struct ofd_state {
     uint64_t magic;
@@ -31,11 +31,18 @@ struct ofd_state {
     uint64_t offset;            /* the file offset, bytes */
     uint64_t image_dev, image_ino;
     uint32_t flags;             /* access mode and status flags, as F_GETFL shows them */
-    pthread_mutex_t lock;       /* over offset; robust */
+    shared_mutex lock;          /* over offset */
     char path[4096];            /* of the metadata file, absolute */
 };
 
 #define OFD_STATE_LEN 8192u
+
+/*
+ * The kernel's O_LARGEFILE: 64-bit programs have it always, and it is 0 in their headers. A
+ * description without it is of at most 2 GiB when opened, and does not make the disk larger.
+ */
+#define OFD_LARGE 0100000
+#define OFD_SMALL_MAX INT32_MAX
 
 struct ofd {
     /* What a read looks at, in one cache line. */
@@ -43,7 +50,7 @@ struct ofd {
     int alive;                  /* made and not yet ended */
     struct acow_disk *engine;   /* NULL until used, when it came by exec */
     int image_fd;               /* hidden: its own description, for flags and locks */
-    int flags;                  /* of the state: the access mode, and O_DIRECT as set here */
+    int flags;                  /* of the state: access mode, OFD_LARGE; O_DIRECT as set here */
     struct ofd_state *state;
     bool traced;
     struct disk *disk;          /* whose engine that is */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/single_threaded.h>
 #include <time.h>
@@ -26,16 +27,16 @@
  * Waits a second at most, and looks again: a process that has been woken for the lock, and is
  * killed before it runs, takes the wake-up with it, and the others would sleep on.
  */
-static int lock_robust(pthread_mutex_t *lock)
+static int lock_robust(shared_mutex *lock)
 {
-    int r = pthread_mutex_trylock(lock);
+    int r = mutex_trylock(lock);
 
     while (r == EBUSY || r == ETIMEDOUT) {
         struct timespec until;
 
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec++;
-        r = pthread_mutex_timedlock(lock, &until);
+        r = mutex_timedlock(lock, &until);
     }
     return r;
 }
@@ -55,7 +56,7 @@ static bool lock_offset(struct ofd *ofd)
         holding[nholding] = ofd->state;
     nholding++;
     if (lock_robust(&ofd->state->lock) == EOWNERDEAD)
-        pthread_mutex_consistent(&ofd->state->lock);
+        mutex_consistent(&ofd->state->lock);
     return true;
 }
 
@@ -63,7 +64,7 @@ static void unlock_offset(struct ofd *ofd, bool locked)
 {
     if (!locked)
         return;
-    pthread_mutex_unlock(&ofd->state->lock);
+    mutex_unlock(&ofd->state->lock);
     nholding--;
 }
 
@@ -242,20 +243,62 @@ static ssize_t write_at(struct ofd *ofd, const struct iovec *iov, int iovcnt, ui
     return n;
 }
 
+/* Through a description that is not for large files: as much as there is room for below 2 GiB. */
+static ssize_t write_small(struct ofd *ofd, const struct iovec *iov, int iovcnt, uint64_t off, int rwf,
+                           uint64_t *end)
+{
+    int64_t size = acow_size(ofd->engine);
+    uint64_t len = length_of(iov, iovcnt), left;
+    struct iovec *cut;
+    ssize_t n;
+
+    if (size < 0)
+        return size;
+    if (ofd->state->flags & O_APPEND || rwf & RWF_APPEND)
+        off = (uint64_t)size;
+    if (off >= OFD_SMALL_MAX)
+        return -EFBIG;
+    left = OFD_SMALL_MAX - off;
+    if (len <= left)
+        return write_at(ofd, iov, iovcnt, off, rwf, end);
+    cut = malloc((size_t)iovcnt * sizeof(*cut));
+    if (!cut)
+        return -ENOMEM;
+    for (int i = 0; i < iovcnt; i++) {
+        cut[i] = iov[i];
+        if (cut[i].iov_len > left)
+            cut[i].iov_len = (size_t)left;
+        left -= cut[i].iov_len;
+    }
+    n = write_at(ofd, cut, iovcnt, off, rwf, end);
+    free(cut);
+    return n;
+}
+
+static ssize_t write_any(struct ofd *ofd, const struct iovec *iov, int iovcnt, uint64_t off, int rwf,
+                         uint64_t *end)
+{
+    struct acow_disk *disk;
+
+    if (__builtin_expect(ofd->flags & OFD_LARGE, 1) || ofd_disk(ofd, &disk) < 0 || !ofd_writable(ofd))
+        return write_at(ofd, iov, iovcnt, off, rwf, end);
+    return write_small(ofd, iov, iovcnt, off, rwf, end);
+}
+
 ssize_t ofd_pwritev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int64_t off, int rwf)
 {
     uint64_t end;
 
     if (off < 0)
         return -EINVAL;
-    return write_at(ofd, iov, iovcnt, (uint64_t)off, rwf, &end);
+    return write_any(ofd, iov, iovcnt, (uint64_t)off, rwf, &end);
 }
 
 ssize_t ofd_writev(struct ofd *ofd, const struct iovec *iov, int iovcnt, int rwf)
 {
     bool locked = lock_offset(ofd);
     uint64_t len = length_of(iov, iovcnt), off = move_offset(ofd, len), end = off;
-    ssize_t n = write_at(ofd, iov, iovcnt, off, rwf, &end);
+    ssize_t n = write_any(ofd, iov, iovcnt, off, rwf, &end);
 
     settle_offset(ofd, off + len, n > 0 ? end : off);
     unlock_offset(ofd, locked);
@@ -379,7 +422,7 @@ int ofd_truncate(struct ofd *ofd, int64_t size)
 
     if (r < 0)
         return r;
-    if (!ofd_writable(ofd) || size < 0)
+    if (!ofd_writable(ofd) || size < 0 || (!(ofd->flags & OFD_LARGE) && size > OFD_SMALL_MAX))
         return -EINVAL;
     process_enter();
     r = acow_truncate(disk, (uint64_t)size);

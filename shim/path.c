@@ -38,7 +38,7 @@ static bool is_fd_path(const char *path)
  */
 static int look(int dir, const char *path, struct stat *st, int flags)
 {
-    return (int)REAL(syscall)(SYS_newfstatat, (long)dir, path, st, (long)flags);
+    return (int)REAL(syscall)(REAL_SYS_fstatat, (long)dir, path, st, (long)flags);
 }
 
 static bool has_content(int dir, const char *path)

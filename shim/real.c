@@ -14,9 +14,16 @@ struct hot hot;
 
 static void *find(const char *symbol)
 {
+#ifdef __LP64__
+    static const char *const versions[] = { "GLIBC_2.2.5" };
+#else
+    static const char *const versions[] = { "GLIBC_2.4", "GLIBC_2.2", "GLIBC_2.1", "GLIBC_2.0" };
+#endif
     void *found = dlsym(RTLD_NEXT, symbol);
 
-    return found ? found : dlvsym(RTLD_NEXT, symbol, "GLIBC_2.2.5");
+    for (size_t i = 0; !found && i < sizeof(versions) / sizeof(versions[0]); i++)
+        found = dlvsym(RTLD_NEXT, symbol, versions[i]);
+    return found;
 }
 
 void real_init(void)
@@ -27,6 +34,10 @@ void real_init(void)
 #define HOOK(family, symbol, body) \
     if (strncmp(#symbol, "io_uring_", 9) != 0) \
         hot.real.symbol = (__typeof__(hot.real.symbol))find(#symbol);
+#ifndef __LP64__
+#define NARROW(family, symbol, body) \
+    hot.real.narrow_##symbol = (__typeof__(hot.real.narrow_##symbol))find(#symbol);
+#endif
 #include "hooks.def"
 #undef HOOK
     errno = saved;

@@ -29,7 +29,21 @@ void *real_find_late(const char *library, const char *symbol);
 #define REAL_TRANSFER(name, fd, at, count, off) REAL(name)(fd, at, count, off)
 #else
 #define REAL_TRANSFER(name, fd, at, count, off) \
-    REAL(syscall)(SYS_##name, (long)(fd), at, (long)(count), (long)(off), 0l)
+    REAL(syscall)(SYS_##name, (long)(fd), at, (long)(count), (long)(off), REAL_HIGH(off))
+#endif
+
+/*
+ * Where a 32-bit program differs by number: a 64-bit offset is two arguments, and the calls that fill the
+ * struct stat that bodies have are others.
+ */
+#ifdef __LP64__
+#define REAL_HIGH(off) 0l
+#define REAL_SYS_fstat SYS_fstat
+#define REAL_SYS_fstatat SYS_newfstatat
+#else
+#define REAL_HIGH(off) ((long)((int64_t)(off) >> 32))
+#define REAL_SYS_fstat SYS_fstat64
+#define REAL_SYS_fstatat SYS_fstatat64
 #endif
 
 #endif

@@ -11,11 +11,15 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libunwind.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if __has_include(<libunwind.h>)
+#include <libunwind.h>
+#else   /* a 32-bit build, mostly: Debian has the 64-bit one alone */
+#include <execinfo.h>
+#endif
 
 #include "fdtable.h"
 #include "hidden.h"
@@ -66,6 +70,8 @@ void report(const char *format, ...)
     va_end(args);
     report_line(line);
 }
+
+#ifdef UNW_TARGET
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -142,6 +148,35 @@ static void say_chain(void)
             break;
     }
 }
+
+#else
+
+static void say_chain(void)
+{
+    void *frames[40];
+    int count = backtrace(frames, 40);
+    Dl_info info, self;
+
+    if (!dladdr((void *)report_line, &self))
+        return;
+    for (int i = 0, depth = 0; i < count; i++) {
+        char text[900];
+        int len;
+
+        memset(&info, 0, sizeof(info));
+        dladdr(frames[i], &info);
+        if (info.dli_fbase == self.dli_fbase)
+            continue;
+        len = snprintf(text, sizeof(text), "addcow:   #%d %s+0x%lx in %s+0x%lx\n", depth++,
+                       info.dli_sname ? info.dli_sname : "?",
+                       info.dli_sname ? (unsigned long)((char *)frames[i] - (char *)info.dli_saddr) : 0,
+                       info.dli_fname ? info.dli_fname : "?",
+                       (unsigned long)((char *)frames[i] - (char *)info.dli_fbase));
+        say(text, len < (int)sizeof(text) ? (size_t)len : sizeof(text) - 1);
+    }
+}
+
+#endif
 
 int report_unserved(const char *call, const char *disk)
 {

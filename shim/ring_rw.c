@@ -74,7 +74,7 @@ static bool kernel_may(const struct transfer *t, const struct io_uring_sqe *sqe)
 {
     if (t->off < 0 || sqe->rw_flags & ~HARMLESS || t->iovcnt < 0 || t->iovcnt > IOV_MAX)
         return false;
-    return t->reads || !(t->ofd->state->flags & (O_APPEND | O_DSYNC));
+    return t->reads || (t->ofd->state->flags & (O_APPEND | O_DSYNC | OFD_LARGE)) == OFD_LARGE;
 }
 
 /* The descriptor of the file that has all of it, or -1. */

@@ -107,12 +107,12 @@ static int64_t sys_lseek(int fd, int64_t off, int whence)
 /* By number, because a library behind this one may have a function that comes back here. */
 static int sys_fstat(int fd, struct stat *st)
 {
-    return RESULT((int)REAL(syscall)(SYS_fstat, (long)fd, st));
+    return RESULT((int)REAL(syscall)(REAL_SYS_fstat, (long)fd, st));
 }
 
 static int sys_stat(const char *path, struct stat *st)
 {
-    return RESULT((int)REAL(syscall)(SYS_newfstatat, (long)AT_FDCWD, path, st, 0l));
+    return RESULT((int)REAL(syscall)(REAL_SYS_fstatat, (long)AT_FDCWD, path, st, 0l));
 }
 
 static int sys_birth(int fd, int64_t *out)

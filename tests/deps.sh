@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-packages=(gcc g++ libc6-dev libcriterion-dev libunwind-dev fio qemu-utils qemu-system-x86 e2fsprogs
+packages=(gcc g++ gcc-multilib libc6-dev libcriterion-dev libunwind-dev fio qemu-utils qemu-system-x86 e2fsprogs
     sqlite3 python3 perl busybox-static cpio xz-utils zstd file kmod musl-tools libcap2-bin bsdextrautils
     xxd nbdkit libnbd-bin liburing-dev eatmydata faketime fakeroot "$@")
 kernel=build/kernel

@@ -358,7 +358,7 @@ def main():
             tally.missing("%s is not installed: nothing of the surface was tested" % program)
             return tally.end()
     with open(HOOKS) as f:
-        hooked = re.findall(r"^HOOK\(\w+, *(\w+), *\w+\)", f.read(), re.M)
+        hooked = re.findall(r"^(?:HOOK|NARROW)\(\w+, *(\w+), *\w+\)", f.read(), re.M)
     with open(UNHOOKED) as f:
         text = f.read()
     exported = [symbol[0] for symbol in libc.nm(common.LIBRARY)]
