@@ -101,6 +101,20 @@ refuse() {
     die 126 "$file: $*"
 }
 
+# With the 32-bit library beside the 64-bit one, LD_PRELOAD names both by one path: the dynamic
+# linker of each puts a folder of its own for $LIB. Only those of the system do so as was foreseen when it
+# was installed; a program with another one gets the path of the library for itself alone.
+# Called with the word that LD_PRELOAD is to have in $lib.
+name_both() {
+    top=${lib%/*}
+    # shellcheck disable=SC2016
+    if [ -n "$lib_32" ] && [ "$linker_is_standard" = yes ]; then
+        lib=$top/both/'$LIB'/${lib##*/}
+    elif [ "$wants_32" = yes ]; then
+        lib=$lib_32
+    fi
+}
+
 # Prints bytes as 32-bit words. Not a function: a command alone in $() is one fork less.
 words='od -An -v -tu4'
 
@@ -111,6 +125,10 @@ read_library() {
     [ "${1-}" = 1179403647 ] || die 125 "$lib: is no library: build it again"
     lib_kind=$(($2 & 65535))
     lib_machine=$(($5 >> 16))
+    lib_32=${lib%/*}/32/${lib##*/}
+    [ $lib_machine -eq 62 ] && [ -f "$lib_32" ] && [ -d "${lib%/*}/both" ] || lib_32=
+    linker_is_standard=yes
+    wants_32=no
 }
 
 machine_name() {
@@ -179,31 +197,43 @@ judge_elf() {
     fi
     kind=$(($2 & 65535))
     machine=$(($5 >> 16))
-    if [ $machine -ne $lib_machine ]; then
+    bits=64
+    if [ $machine -eq 3 ] && [ $kind -eq 257 ] && [ $lib_machine -eq 62 ]; then
+        [ -n "$lib_32" ] || refuse "$file" "is a program for $(machine_name 3), and addcow's library for those" \
+            "is not here: run 'make ARCH=32' in addcow's source, too, and 'make install' again"
+        bits=32
+        wants_32=yes
+    elif [ $machine -ne $lib_machine ]; then
         refuse "$file" "is a program for $(machine_name $machine), and addcow was built for" \
             "$(machine_name $lib_machine): use the system's own build of it"
     fi
-    if [ $kind -ne $lib_kind ]; then
+    if [ $bits -eq 64 ] && [ $kind -ne $lib_kind ]; then
         refuse "$file" "is of another class (bits or byte order) than addcow's library:" \
             "use the system's own build of it"
     fi
-    phoff=$9
-    phsize=$((${14} >> 16))
-    phnum=$((${15} & 65535))
+    # Where the program headers are, how long each is, and how many; and that of the interpreter.
+    if [ $bits -eq 64 ]; then
+        phoff=$9 phsize=$((${14} >> 16)) phnum=$((${15} & 65535)) size=56
+    else
+        phoff=$8 phsize=$((${11} >> 16)) phnum=$((${12} & 65535)) size=32
+    fi
     interpreter=
-    if [ $phsize -eq 56 ] && [ $phnum -gt 0 ]; then
+    if [ $phsize -eq $size ] && [ $phnum -gt 0 ]; then
         header=$*
-        if [ $((phoff % 4)) -eq 0 ] && [ $((phoff + 56 * phnum)) -le $(($# * 4)) ]; then
+        if [ $((phoff % 4)) -eq 0 ] && [ $((phoff + size * phnum)) -le $(($# * 4)) ]; then
             shift $((phoff / 4))
         else
-            set -- $($words -j "$phoff" -N $((56 * phnum)) -- "$file" 2>/dev/null)
+            set -- $($words -j "$phoff" -N $((size * phnum)) -- "$file" 2>/dev/null)
         fi
-        while [ $phnum -gt 0 ] && [ $# -ge 14 ]; do
-            if [ "$1" -eq 3 ]; then
+        while [ $phnum -gt 0 ] && [ $# -ge $((size / 4)) ]; do
+            if [ "$1" -eq 3 ] && [ $bits -eq 64 ]; then
                 interpreter=$(interpreter_at "$3" "$9" $header)
                 break
+            elif [ "$1" -eq 3 ]; then
+                interpreter=$(interpreter_at "$2" "$5" $header)
+                break
             fi
-            shift 14
+            shift $((size / 4))
             phnum=$((phnum - 1))
         done
     fi
@@ -215,6 +245,10 @@ judge_elf() {
     ld-linux*.so* | ld64.so* | ld.so*) ;;
     *) refuse "$file" "uses the dynamic linker $interpreter, which is not glibc's: use a glibc build" \
         'of it' ;;
+    esac
+    case $interpreter in
+    /lib64/ld-linux-x86-64.so.2 | /lib/ld-linux.so.2) ;;
+    *) linker_is_standard=no ;;
     esac
     [ -e "$interpreter" ] || refuse "$file" "its dynamic linker $interpreter is missing"
     judge_privileges "$file"
@@ -326,6 +360,7 @@ depth=0
 find_program "$1"
 program=$found
 judge "$program"
+name_both
 
 case ${LD_PRELOAD-} in
 "$lib" | "$lib":* | "$lib "*) ;;

@@ -207,6 +207,48 @@ refuses 'another architecture and class' 126 'x86, 32 bits' "$W" ./i386
 refuses 'another class' 126 'class' "$W" ./i386-class
 head -c 30 show >short && chmod 755 short
 refuses 'a cut ELF header' 126 'cut short' "$W" ./short
+# ---- with the library for 32-bit programs beside it ----------------------------
+
+refuses 'a 32-bit program without that library' 126 "make ARCH=32" "$W" ./i386
+if [ -d "$root/build/both" ] && $cc -m32 -shared -fPIC standin.c -o standin32.so 2>/dev/null; then
+    mkdir src/build/32
+    mv standin32.so src/build/32/libaddcow-preload.so
+    cp -a "$root/build/both" src/build/
+    both=$T/src/build/both/'$LIB'/libaddcow-preload.so
+    # shellcheck disable=SC2016
+    runs 'both libraries by one path' "$both" "$W" sh -c 'echo "$LD_PRELOAD"'
+    if grep -q 'ld.so' err; then fail 'the dynamic linker has nothing to say'; else pass; fi
+    runs 'a program within a program' "[./show]" "$W" sh -c './show; true'
+    [ "$(grep -c '^preloaded' err)" -eq 2 ] && pass || fail 'the library is in both'
+    "$cc" -m32 show.c -o show32
+    "$W" ./show32 x >out 2>err
+    # Where the kernel runs no 32-bit programs, that is for the shell to say.
+    if [ "$(cat out)" = '[./show32] [x]' ] && grep -q '^preloaded' err || grep -q 'Exec format error' err; then
+        pass
+    else
+        fail 'a 32-bit program'
+    fi
+    "$cc" -m32 -static show.c -o show32-static
+    refuses 'a static 32-bit program' 126 'statically linked' "$W" ./show32-static
+    cat >env.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) { puts(getenv("LD_PRELOAD")); return 0; }
+C
+    # Of another linker it is not known what it makes of $LIB.
+    linker=$(readlink -f /lib64/ld-linux-x86-64.so.2)
+    "$cc" env.c -Wl,--dynamic-linker="$linker" -o env-other
+    runs 'a linker of its own' "$T/src/build/libaddcow-preload.so" "$W" ./env-other
+    rm -rf src/build/32 src/build/both
+    runs 'that library taken away again' "$T/src/build/libaddcow-preload.so" "$W" sh -c 'echo "$LD_PRELOAD"'
+elif [ "${CI-}" = true ]; then
+    rm -f out err
+    fail 'no library for 32-bit programs: make ARCH=32'
+else
+    skipped=$((skipped + 1))
+    echo 'skipped: no library for 32-bit programs (make ARCH=32)'
+fi
+
 if need musl-gcc 'musl programs'; then
     musl-gcc show.c -o show-musl
     refuses 'musl' 126 "musl's C library.*glibc build" "$W" ./show-musl
