@@ -112,7 +112,7 @@ uint64_t bits_next_dirty(const struct bits *bits, uint64_t page)
 
     while (page < bits->pages) {
         if (page % 8 == 0
-            && !(__atomic_load_n((const uint64_t *)(const void *)bits_summary(bits, page),
+            && !(__atomic_load_n((const shared_word *)(const void *)bits_summary(bits, page),
                                  __ATOMIC_ACQUIRE) & dirty))
             page += 8;
         else if (bits_state(bits, page) != PAGE_DIRTY)

@@ -33,8 +33,11 @@ enum { PAGE_NONE, PAGE_CLEAN, PAGE_DIRTY };
 #define BITS_CHUNK_PAGES 4096u
 #define BITS_CHUNK ((uint64_t)(BITS_CHUNK_PAGES + 1) * BITS_PAGE)
 
+/* What several change without a lock. In a 32-bit program it would be aligned to 4 bytes only. */
+typedef uint64_t __attribute__((aligned(8))) shared_word;
+
 struct bits {
-    const uint64_t *committed;
+    const shared_word *committed;
     uint64_t committed_words;   /* beyond them: zeros */
     uint8_t *pending;           /* chunks; NULL: no pending bits */
     uint64_t pages;             /* pages of pending bits that are there */
@@ -67,9 +70,9 @@ static inline uint8_t *bits_summary(const struct bits *bits, uint64_t page)
     return bits->pending + bits_summary_at(page);
 }
 
-static inline uint64_t *bits_page(const struct bits *bits, uint64_t page)
+static inline shared_word *bits_page(const struct bits *bits, uint64_t page)
 {
-    return (uint64_t *)(void *)(bits->pending + bits_page_at(page));
+    return (shared_word *)(void *)(bits->pending + bits_page_at(page));
 }
 
 static inline uint8_t bits_state(const struct bits *bits, uint64_t page)

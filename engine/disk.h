@@ -44,7 +44,7 @@ struct acow_disk {
     char *image_name, *backing_name;
     uint64_t meta_dev, meta_ino, image_dev, image_ino, backing_dev, backing_ino;
 
-    struct acow_counters counters;
+    struct acow_counters counters __attribute__((aligned(8)));
 };
 
 struct chain;
@@ -115,7 +115,7 @@ static inline int disk_enter(struct acow_disk *disk, struct att **att, uint64_t 
 static inline void disk_count(struct acow_disk *disk, uint64_t *counter, uint64_t amount)
 {
     if (__builtin_expect(disk->counting, 0))
-        __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
+        __atomic_fetch_add((shared_word *)(void *)counter, amount, __ATOMIC_RELAXED);
 }
 
 /*

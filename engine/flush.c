@@ -46,7 +46,7 @@ static int sync_image(struct acow_disk *disk, struct att *att)
 /* False if the page has no bit: it was not seen to be clean yet. */
 static bool note_page(struct att *att, struct note *note, uint64_t page)
 {
-    uint64_t *bits = bits_page(&att->bits, page);
+    shared_word *bits = bits_page(&att->bits, page);
     uint64_t any = 0;
 
     note->page = page;
@@ -91,7 +91,7 @@ static int write_bits(struct acow_disk *disk, const struct att *att, const struc
 
 static void clear_pending(struct att *att, const struct note *note)
 {
-    uint64_t *bits = bits_page(&att->bits, note->page);
+    shared_word *bits = bits_page(&att->bits, note->page);
 
     for (size_t i = 0; i < BITS_PAGE_WORDS; i++)
         if (note->words[i])
@@ -107,7 +107,7 @@ static void retire_pages(struct att *att, const struct note *notes, size_t count
     if (count == 0 || !region_try_all_stripes(att->region))
         return;
     for (size_t n = 0; n < count; n++) {
-        const uint64_t *bits = bits_page(&att->bits, notes[n].page);
+        const shared_word *bits = bits_page(&att->bits, notes[n].page);
         size_t i = 0;
 
         while (i < BITS_PAGE_WORDS && __atomic_load_n(&bits[i], __ATOMIC_RELAXED) == 0)

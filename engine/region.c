@@ -176,7 +176,7 @@ static int map_meta(struct acow_disk *disk, struct att *att, const struct att *o
     there = round_up((uint64_t)st.st_size, BITS_PAGE);
     if (want > there)
         want = there;
-    att->bits.committed = (const uint64_t *)(void *)((char *)att->meta_map + FORMAT_HEADER);
+    att->bits.committed = (const shared_word *)(void *)((char *)att->meta_map + FORMAT_HEADER);
     att->bits.committed_words = want > FORMAT_HEADER ? (want - FORMAT_HEADER) / 8 : 0;
     return 0;
 }
