@@ -6,8 +6,8 @@ each mode is run on a sparse file of 3 GiB and on a disk of that content: what i
 is then in it must be the same, EOVERFLOW and EFBIG among it. So must be what the other C programs of the
 end-to-end table do, on a small one: they are compiled in two ways, whose turn it is from mode to mode, and
 what they exec is 64-bit. Then a 32-bit and a 64-bit program
-write to one disk at once, and through one description that they inherited; and
-programs/mutex_ops.c takes shared mutexes in both.
+write to one disk at once, and through one description that they inherited; and they are killed at
+random points, one beside the other. programs/mutex_ops.c takes shared mutexes in both.
 
 Where the kernel runs no 32-bit programs all of that happens in a guest (QEMU in software), whose only
 files are on an ext4 in a sparse file: what lies in memory alone is never too large to be opened.
@@ -104,6 +104,31 @@ pair() {
     cd /
     say end
 }
+# kills KILLED SURVIVOR: sectors are written for the first time, under locks. If one who is killed leaves one, the
+# survivor does not come to its end.
+kills() {
+    say "begin kills $1"
+    fresh
+    cd /job/disk
+    LD_PRELOAD=$shim $bin/$2 churn disk.add-cow 2>&1 & b=$!
+    i=0
+    while kill -0 $b; do
+        i=$(((i + 7) % 24))
+        LD_PRELOAD=$shim $bin/$1 churn disk.add-cow 2>&1 & a=$!
+        usleep $((150000 + i * 10000))
+        kill -9 $a
+        wait $a
+    done 2>/dev/null
+    wait $b
+    say "status $?"
+    LD_PRELOAD=$shim $bin/wide even disk.add-cow 2>&1
+    say end
+}
+deep() {
+    say begin deep
+    ADDCOW_DEEP=1 LD_PRELOAD=$shim $bin/narrow none none 2>&1 | grep -c 'not for 32-bit programs'
+    say end
+}
 mutex() {
     say "begin mutex $*"
     $bin/mutex$1 make /job/m >/dev/null
@@ -139,6 +164,7 @@ echo "JOB: all done"
 poweroff -f
 """
 
+DONE = ["JOB: status 0"]
 # What is to be printed by the mutexes' steps.
 DIES = ["lock: Success"]
 MENDS = ["sound 1, lock: Owner died", "mine 1", "free 1"]
@@ -187,6 +213,7 @@ def job(bin_dir, shim, cases):
     for variant, mode in cases:
         text += "both %s %s %s\n" % (variant, mode, "small" if "-" in variant else "fresh")
     text += "fresh\npreload= pair plain\npreload=$shim pair disk\n"
+    text += "deep\nkills narrow wide\nkills wide narrow\n"
     text += "both wide family fresh\nboth narrow family fresh\n"
     for steps, _ in MUTEXES:
         text += "mutex %s\n" % steps
@@ -344,6 +371,11 @@ def main():
             passed += 1
         else:
             problems.append("mutex %s: %s, not %s" % (steps, seen.get("mutex " + steps), expected))
+    for what, expected in (("deep", ["1"]), ("kills narrow", DONE), ("kills wide", DONE)):
+        if seen.get(what) == expected:
+            passed += 1
+        else:
+            problems.append("%s: %s, not %s" % (what, seen.get(what), expected))
     if "JOB: all done" not in console:
         problems.append("it did not reach its end: " + "\n    ".join(console.splitlines()[-15:]))
     for line in console.splitlines():

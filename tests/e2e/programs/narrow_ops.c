@@ -361,6 +361,26 @@ static void do_odd(const char *path)
     share(path, 1);
 }
 
+/* Mostly in sectors that nobody has written to. */
+static void do_churn(const char *path)
+{
+    int fd = open64(path, O_RDWR);
+    uint32_t next = (uint32_t)getpid();
+
+    for (int i = 0; i < 60000; i++) {
+        off64_t at;
+
+        next = next * 1103515245 + 12345;
+        at = (off64_t)(next >> 8 & 65535) * 512 + 100;
+        memset(buf, 'c', 150);
+        if (pwrite64(fd, buf, 150, at) != 150)
+            said("pwrite", -1);
+        if (pread64(fd, buf, 150, at) != 150 || buf[0] != 'c' || memcmp(buf, buf + 1, 149) != 0)
+            printf("%lld is not as written\n", (long long)at);
+    }
+    close(fd);
+}
+
 /* On descriptor 7, which it inherited. */
 static void do_inherited(const char *path)
 {
@@ -427,7 +447,7 @@ static const struct mode modes[] = {
 #ifdef __i386__
     { "numbers", do_numbers },
 #endif
-    { "even", do_even }, { "odd", do_odd }, { "inherited", do_inherited },
+    { "even", do_even }, { "odd", do_odd }, { "churn", do_churn }, { "inherited", do_inherited },
     { "family", do_family }, { "digest", do_digest },
 };
 
