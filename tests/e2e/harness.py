@@ -372,7 +372,7 @@ def try_row(row, options, spoil):
     if options.fake:
         disk = fake_disk(row, shape, where + "/disk", argv, environment())
     else:
-        disk = run(common.PRELOAD + argv, where + "/disk", environment())
+        disk = run((row.preload or common.PRELOAD) + argv, where + "/disk", environment())
     if spoil:
         spoil(row, shape, plain, disk)
     problems = judge(row, shape, plain, disk)

@@ -40,7 +40,7 @@ SHAPE_NEEDS = {"ext4": ("mkfs.ext4",), "db": ("sqlite3",)}
 C_PROGRAMS = ("stdio_ops", "std_ops", "stream_ops", "fd_ops", "attr_ops", "fault_ops",
               "proc_ops", "spawn_ops", "pass_ops", "limit_ops", "place_ops", "thread_ops",
               "time_ops", "map_ops", "aio_ops", "libaio_ops", "uring_ops", "uring_more", "uring_raw",
-              "deep_ops", "copy_ops", "copy_more")
+              "deep_ops", "copy_ops", "copy_more", "exec_ops", "inside_ops", "wide_ops")
 CXX_PROGRAMS = ("fstream_ops",)
 # What is linked to the ones that need more than libc.
 C_LIBRARIES = {"uring_ops": ["-luring"], "uring_more": ["-luring"]}
@@ -83,6 +83,7 @@ class Row:
         self.after = after
         self.xfail = xfail
         self.rw = rw
+        self.preload = None
 
 
 class Table:

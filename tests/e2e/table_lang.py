@@ -190,7 +190,7 @@ PASS = "rights* outlives* many* standard pidfd* plain_sender* numbers*"
 LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
 FAULT = "read write* calls* paths* numbers*"
-ATTR = "wait* xattr* owner* filesystem* advice* leases ioctls*"
+ATTR = "wait* xattr* owner* times* rights* filesystem* advice* leases ioctls*"
 THREAD = "offset* append* numbers* sizes* processes* forks*"
 AIO = "basic* many* order* errors* signal* thread* lists* cancel* fork* close*"
 LIBAIO = "basic* flags* errors* many* direct* ring*"
@@ -200,6 +200,7 @@ URING_MORE = "fixed* files* many* direct* sqpoll* polled* kinds* select* threads
 URING_RAW = "basic* fixed*"
 COPY = "send* range* splice* full* big*"
 COPY_MORE = "mixed* readers* limit* direct* restart* cancel*"
+INSIDE = "walk text* mounts* terminal daemon"
 DEEP = "basic* copies* state signals sigsys waits stacks* threads* forks* executes"
 LATER = (
     ("place", "chroot_fork", "half", "a child cannot take part where the disk's names are out of reach"),
@@ -230,6 +231,12 @@ def c_programs(t):
               writes=True)
     t.add("place/setuid_exec", "chmod -f 666 {img} ../d.raw; {bin}/place_ops setuid_exec {img}",
           on="half random", needs="cc", writes=True)
+    add("exec", "all*", "half")
+    add("inside", INSIDE, "half")
+    add("inside", "records", "zero", "{img} 2>/dev/null")
+    add("wide", "file*", "half")
+    add("wide", "print*", "half", "x >{img}")
+    add("wide", "scan", "text", "x <{img}")
     add("thread", THREAD, "half chain3")
     add("aio", AIO, "half chain3")
     add("libaio", LIBAIO, "half random")

@@ -12,8 +12,10 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <utime.h>
 
 #include "ops.h"
 
@@ -121,6 +123,56 @@ static void do_owner(const char *path)
     times[1].tv_nsec = 2000000000;
     said("bad time", futimens(fd, times));
     said("fchmod", fchmod(fd, 0644));
+}
+
+/* Only a time that has been set is shown. */
+static void show_time(const char *what, int result, const char *path)
+{
+    struct stat st = { 0 };
+
+    said(what, result);
+    stat(path, &st);
+    if (st.st_mtim.tv_sec < 10000)
+        printf("mtime %ld.%09ld\n", (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+}
+
+static void do_times(const char *path)
+{
+    struct timeval times[2] = { { 1000, 5 }, { 2000, 7 } };
+    int fd = must_open(path, O_RDWR), dir = open(".", O_RDONLY | O_DIRECTORY);
+
+    show_time("futimes", futimes(fd, times), path);
+    times[1].tv_sec++;
+    show_time("utimes", utimes(path, times), path);
+    times[1].tv_sec++;
+    show_time("lutimes", lutimes(path, times), path);
+    times[1].tv_sec++;
+    show_time("futimesat", futimesat(dir, path, times), path);
+    times[1].tv_sec++;
+    show_time("futimesat", futimesat(fd, NULL, times), path);
+    show_time("utime", utime(path, &(struct utimbuf){ 1, 3000 }), path);
+    show_time("bad time", futimes(fd, (struct timeval[]){ { 0, 0 }, { 0, 2000000 } }), path);
+    show_time("now", utime(path, NULL), path);
+}
+
+/* A change of owner, also to the same one, takes the bit away by which a program would run as him. */
+static void do_rights(const char *path)
+{
+    int fd = must_open(path, O_RDWR);
+    struct stat st;
+
+    said("fchmod", fchmod(fd, 04755));
+    said("fchown", fchown(fd, getuid(), getgid()));
+    stat(path, &st);
+    printf("%o\n", st.st_mode);
+    said("fchmod", fchmod(fd, 04755));
+    said("fchownat", fchownat(fd, "", getuid(), getgid(), AT_EMPTY_PATH));
+    stat(path, &st);
+    printf("%o\n", st.st_mode);
+    said("faccessat", faccessat(fd, "", X_OK, AT_EMPTY_PATH));
+    said("fchmod", fchmod(fd, 0644));
+    said("faccessat", faccessat(fd, "", X_OK, AT_EMPTY_PATH));
+    said("faccessat", faccessat(fd, "", R_OK, AT_EMPTY_PATH));
 }
 
 static void do_filesystem(const char *path)
@@ -233,7 +285,8 @@ static void do_ioctls(const char *path)
 }
 
 static const struct mode modes[] = {
-    { "wait", do_wait }, { "xattr", do_xattr }, { "owner", do_owner }, { "filesystem", do_filesystem },
+    { "wait", do_wait }, { "xattr", do_xattr }, { "owner", do_owner }, { "times", do_times },
+    { "rights", do_rights }, { "filesystem", do_filesystem },
     { "advice", do_advice }, { "leases", do_leases }, { "ioctls", do_ioctls },
 };
 

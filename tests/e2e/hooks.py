@@ -1,0 +1,256 @@
+#!/usr/bin/python3
+"""Takes each hook out of the library, and looks what the rows of table.py say.
+
+    hooks.py [-n N] [-j N] [-v] [--all] [BODY...]
+
+BODY is a family/body of hooks.def, or a shell pattern of some. All symbols of one body are taken
+out of a copy of the library at once, by making them undefined in its table of dynamic symbols: so
+their callers get libc's. Then the rows that use one of them are made until one fails, at most
+-n of them. Two things are demanded:
+
+- some row fails: so the hook is tested by a real program;
+- what fails says so: an error, a signal, a message. A call that the library does not know
+  must not give other bytes as if all were well.
+
+hooks_known.py has the exceptions, each with its reason; one that is none any more is a
+failure too. --all makes all of the rows and prints what differs in each, for a person who judges.
+
+Which rows use which symbol is seen in a first run of all of them, with an auditor of the dynamic
+linker (hooks_audit.c), and is kept for as long as rows and programs stay as they are.
+"""
+import argparse
+import concurrent.futures
+import copy
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+
+import common
+import harness
+import hooks_known
+import table
+
+WORK = os.path.join(common.WORK, "hooks")
+# They bind nearly all in every row, and do not use it.
+COMMON = ("bash", "dash", "cat", "rm", "cc", "cc1", "collect2", "ld", "as")
+ERROR = re.compile(rb"\bE[A-Z]{2,}[0-9]*\b|(?<![\w.])-(1|9)\b|addcow|[Ee]rror|ERROR|[Ff]ail|[Bb]ad |Invalid|denied|"
+                   rb"No such|ermitted|annot|[Nn]ot |wrong|assert|\bEOF\b")
+
+
+class Options:
+    fake = keep = False
+
+
+def bodies():
+    """{family/body: [symbols]} of hooks.def."""
+    found = {}
+    with open(os.path.join(common.ROOT, "shim", "hooks.def")) as f:
+        rows = re.findall(r"^\w*(?:HOOK|NARROW)\w*\((\w+), (\w+), (\w+)", f.read(), re.M)
+    for family, symbol, body in rows:
+        found.setdefault("%s/%s" % (family, body), []).append(symbol)
+    return found
+
+
+def without(symbols, target):
+    """What runs a program with a copy of the library that does not define them."""
+    with open(common.LIBRARY, "rb") as f:
+        elf = bytearray(f.read())
+    offset, = struct.unpack_from("<Q", elf, 40)
+    size, count = struct.unpack_from("<HH", elf, 58)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", elf, offset + i * size) for i in range(count)]
+    dynsym = next(s for s in sections if s[1] == 11)
+    names = sections[dynsym[6]][4]
+    left = set(symbols)
+    for at in range(dynsym[4], dynsym[4] + dynsym[5], 24):
+        name, = struct.unpack_from("<I", elf, at)
+        name = bytes(elf[names + name:elf.index(0, names + name)]).decode()
+        if name in left:
+            left.remove(name)
+            struct.pack_into("<H", elf, at + 6, 0)      # st_shndx: SHN_UNDEF
+    if left:
+        raise SystemExit("hooks.py: not exported: " + " ".join(sorted(left)))
+    os.makedirs(target + "/build", exist_ok=True)
+    with open(target + "/build/" + os.path.basename(common.LIBRARY), "wb") as f:
+        f.write(elf)
+    shutil.copy(common.WRAPPER, target)
+    return [os.path.join(target, os.path.basename(common.WRAPPER)), "--"]
+
+
+# ---- who uses what -----------------------------------------------------------
+
+def fingerprint(rows):
+    """Changes when a row or a program does."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(("%s %s\n" % (row.name, row.cmd)).encode())
+    for name in sorted(os.listdir(common.HERE + "/programs")) + ["../hooks_audit.c", "../../../shim/hooks.def"]:
+        with open(os.path.join(common.HERE, "programs", name), "rb") as f:
+            digest.update(f.read())
+    return digest.hexdigest()
+
+
+def note_uses(rows, jobs):
+    """{row: {program: symbols it binds}}"""
+    auditor = WORK + "/auditor.so"
+    subprocess.run(["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", auditor,
+                    os.path.join(common.HERE, "hooks_audit.c")], check=True)
+    shutil.rmtree(WORK + "/logs", ignore_errors=True)
+    os.makedirs(WORK + "/logs")
+
+    def one(row):
+        log = "%s/logs/%s" % (WORK, row.name.replace("/", "_"))
+        disk_side(row, dict(harness.environment(), LD_AUDIT=auditor, HOOKS_LOG=log))
+        uses = {}
+        if os.path.exists(log):
+            with open(log) as f:
+                for program, symbol in sorted({tuple(line.split()) for line in f}):
+                    uses.setdefault(program, []).append(symbol)
+        return uses
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        return dict(zip((row.name for row in rows), pool.map(one, rows)))
+
+
+def disk_side(row, env):
+    where = os.path.join(WORK, "rows", row.name.replace("/", "_"))
+    shutil.rmtree(where, ignore_errors=True)
+    os.makedirs(where)
+    harness.copy(os.path.join(harness.WORK, "shapes", row.shape, "disk"), where + "/disk")
+    harness.copy(harness.WORK + "/in", where + "/disk/w/in")
+    harness.run(common.PRELOAD + ["/bin/bash", "-c", harness.row_command(row)], where + "/disk", env)
+    shutil.rmtree(where)
+
+
+def uses_of(rows, jobs):
+    cache, mark = WORK + "/uses.json", fingerprint(rows)
+    if os.path.exists(cache):
+        with open(cache) as f:
+            kept = json.load(f)
+        if kept["mark"] == mark:
+            return kept["uses"]
+    uses = note_uses(rows, jobs)
+    with open(cache, "w") as f:
+        json.dump({"mark": mark, "uses": uses}, f)
+    return uses
+
+
+def users(rows, uses, symbols):
+    """The rows in which a program uses one of them, those first that use little else."""
+    ranked = []
+    for row in rows:
+        for program, bound in uses.get(row.name, {}).items():
+            if program not in COMMON and set(symbols) & set(bound):
+                own = program in table.C_PROGRAMS + table.CXX_PROGRAMS
+                ranked.append((not own, len(bound), row.name, row))
+    names = []
+    for *_, row in sorted(ranked, key=lambda rank: rank[:3]):
+        if row not in names:
+            names.append(row)
+    return names
+
+
+# ---- what happens without ------------------------------------------------------
+
+def is_loud(plain, disk):
+    if isinstance(disk.status, str) or disk.status < 0 or disk.status > 128:
+        return True
+    known = set((plain.out + plain.err).splitlines())
+    return any(ERROR.search(line) for line in (disk.out + disk.err).splitlines() if line not in known)
+
+
+def try_row(row, preload, body):
+    """None, or whether it failed loudly, and its problems."""
+    seen = {}
+
+    def watch(row, shape, plain, disk):
+        seen["loud"] = is_loud(plain, disk)
+
+    row = copy.copy(row)
+    row.name += " without " + body
+    row.preload = preload
+    verdict, problems = harness.run_row(row, Options, spoil=watch)
+    return (seen.get("loud", False), problems) if verdict == "fail" else None
+
+
+def indented(lines, most):
+    return "".join("    %s\n" % line for line in lines[:most])
+
+
+def try_body(body, symbols, rows, options):
+    """(passed, text)"""
+    preload = without(symbols, "%s/roots/%s" % (WORK, body.replace("/", "_")))
+    failing, text = [], ""
+    for row in rows[:options.most]:
+        failed = try_row(row, preload, body)
+        if failed:
+            failing.append((row, *failed))
+            if not options.all:
+                break
+    silent = hooks_known.SILENT.get(body)
+    unseen = hooks_known.UNSEEN.get(body)
+    if options.all:
+        for row, loud, problems in failing:
+            text += "  %s: %s\n%s" % (row.name, "says so" if loud else "silent", indented(problems, 60))
+    if not failing:
+        if unseen:
+            return True, "pass %s: %s\n" % (body, unseen)
+        return False, "FAIL %s: no row fails of %d that use it\n" % (body, len(rows)) + text
+    row, loud, problems = next((each for each in failing if not each[1]), failing[0])
+    shown = text if options.all else indented(problems, 30)
+    if unseen:
+        return False, "FAIL %s: is listed as not to be seen, but %s fails\n" % (body, row.name) + shown
+    if loud and silent:
+        return False, "FAIL %s: is listed as silent, but %s says so\n" % (body, row.name) + shown
+    if loud or silent:
+        return True, "pass %s: %s%s\n" % (body, row.name, ": " + silent if silent else "") + \
+            (shown if options.all or options.verbose else "")
+    return False, "FAIL %s: %s fails without a word\n" % (body, row.name) + shown
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-n", dest="most", type=int, default=40, help="rows to try for each body")
+    parser.add_argument("-j", dest="jobs", type=int, default=2)
+    parser.add_argument("-v", dest="verbose", action="store_true")
+    parser.add_argument("--all", action="store_true", help="do not stop at the first row that fails")
+    parser.add_argument("bodies", nargs="*")
+    options = parser.parse_args()
+    common.require()
+    every = bodies()
+    unknown = set(hooks_known.SILENT) | set(hooks_known.UNSEEN)
+    if unknown - set(every):
+        raise SystemExit("hooks_known.py: no such body: " + " ".join(sorted(unknown - set(every))))
+    chosen = [body for body in every
+              if not options.bodies or any(fnmatch.fnmatch(body, name) for name in options.bodies)]
+    rows = [row for row in harness.at_most(table.rows(), 1)
+            if not row.xfail and not harness.missing(row.needs)]
+    lock = harness.take_work()
+    harness.LIMIT = 30
+    os.makedirs(WORK, exist_ok=True)
+    harness.prepare(rows)
+    uses = uses_of(rows, options.jobs)
+    count = {True: 0, False: 0}
+
+    def one(body):
+        return try_body(body, every[body], users(rows, uses, every[body]), options)
+
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for passed, text in pool.map(one, chosen):
+            count[passed] += 1
+            if not passed or options.verbose or options.all:
+                print(text, end="", flush=True)
+    shutil.rmtree(WORK + "/roots", ignore_errors=True)
+    print("%d passed, %d failed, 0 skipped" % (count[True], count[False]))
+    return 1 if count[False] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
