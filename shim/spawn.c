@@ -25,6 +25,7 @@
 #include "hooks.h"
 #include "path.h"
 #include "real.h"
+#include "report.h"
 
 struct list {
     const void *of;
@@ -266,6 +267,16 @@ static void become(const char *path, bool search, const void *actions,
 
 /* ---- in the parent --------------------------------------------------------- */
 
+/* Not if some function that libc has got since has added one. */
+static bool knows_all(const posix_spawn_file_actions_t *actions)
+{
+    int count = 0;
+
+    for (const struct spawn_action *action = find(actions); action; action = action->next)
+        count++;
+    return count == actions->__used;
+}
+
 /* libc needs none: so it may not fail for want of a number. Returns 0 or an errno. */
 static int make_pipe(int ends[2])
 {
@@ -299,9 +310,12 @@ int spawn_run(pid_t *pid, const char *path, bool search, const void *actions,
               const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
     sigset_t all, mask;
-    int ends[2], saved = errno, err = make_pipe(ends);
+    int ends[2], saved = errno, err;
     pid_t child;
 
+    if (!knows_all(actions))
+        return -report_unserved("posix_spawn with an action that is not known", path);
+    err = make_pipe(ends);
     if (err)
         return err;
     sigfillset(&all);
