@@ -110,7 +110,7 @@ static void do_order(const char *path)
     add_open(5, path, O_RDONLY);
     said("addclosefrom", posix_spawn_file_actions_addclosefrom_np(&actions, 3));
     add_open(6, path, O_RDONLY);
-    run("test -e /proc/$$/fd/5 && echo left; cksum <&6; ls /proc/$$/fd | grep -c '^[0-9]$'");
+    run("test -e /proc/$$/fd/5 && echo left; cksum <&6; ls /proc/self/fd | grep -c '^[0-9]$'");
     begin();
     add_close(fd);
     add_open(0, path, O_RDONLY);
