@@ -5,8 +5,8 @@
 
 BODY is a family/body of hooks.def, or a shell pattern of some. All symbols of one body are taken
 out of a copy of the library at once, by making them undefined in its table of dynamic symbols: so
-their callers get libc's. Then the rows that use one of them are made until one fails, at most
--n of them. Two things are demanded:
+their callers get libc's. Then the rows of our own programs that use one of them are made until one
+fails, at most -n of them. Two things are demanded:
 
 - some row fails: so the hook is tested by a real program;
 - what fails says so: an error, a signal, a message. A call that the library does not know
@@ -16,9 +16,10 @@ hooks_known.py has the exceptions, each with its reason; one that is none any mo
 failure too. --all makes all of the rows and prints what differs in each, for a person who judges.
 
 Which rows use which symbol is seen in a first run of all of them, with an auditor of the dynamic
-linker (hooks_audit.c), and is kept for as long as rows and programs stay as they are.
+linker (hooks_audit.c), and is kept for as long as they stay as they are.
 """
 import argparse
+import collections
 import concurrent.futures
 import copy
 import fnmatch
@@ -41,8 +42,14 @@ import table
 WORK = os.path.join(common.WORK, "hooks")
 # They bind nearly all in every row, and do not use it.
 COMMON = ("bash", "dash", "cat", "rm", "cc", "cc1", "collect2", "ld", "as")
-ERROR = re.compile(rb"\bE[A-Z]{2,}[0-9]*\b|(?<![\w.])-(1|9)\b|addcow|[Ee]rror|ERROR|[Ff]ail|[Bb]ad |Invalid|denied|"
+ERROR = re.compile(rb"\bE[A-Z]{2,}[0-9]*\b|(?<![\w.])-(1|9)\b|fallocate\w*: 9\b|addcow|[Ee]rror|ERROR|[Ff]ail|[Bb]ad |Invalid|denied|"
                    rb"No such|ermitted|annot|[Nn]ot |wrong|assert|\bEOF\b")
+
+
+HOOKS = os.path.join(common.ROOT, "shim", "hooks.def")
+AUDITOR = os.path.join(common.HERE, "hooks_audit.c")
+PROGRAMS = os.path.join(common.HERE, "programs")
+OWN = table.C_PROGRAMS + table.CXX_PROGRAMS
 
 
 class Options:
@@ -52,8 +59,7 @@ class Options:
 def bodies():
     """{family/body: [symbols]} of hooks.def."""
     found = {}
-    with open(os.path.join(common.ROOT, "shim", "hooks.def")) as f:
-        rows = re.findall(r"^\w*(?:HOOK|NARROW)\w*\((\w+), (\w+), (\w+)", f.read(), re.M)
+    rows = re.findall(r"^\w*(?:HOOK|NARROW)\w*\((\w+), (\w+), (\w+)", read(HOOKS).decode(), re.M)
     for family, symbol, body in rows:
         found.setdefault("%s/%s" % (family, body), []).append(symbol)
     return found
@@ -61,8 +67,7 @@ def bodies():
 
 def without(symbols, target):
     """What runs a program with a copy of the library that does not define them."""
-    with open(common.LIBRARY, "rb") as f:
-        elf = bytearray(f.read())
+    elf = bytearray(read(common.LIBRARY))
     offset, = struct.unpack_from("<Q", elf, 40)
     size, count = struct.unpack_from("<HH", elf, 58)
     sections = [struct.unpack_from("<IIQQQQIIQQ", elf, offset + i * size) for i in range(count)]
@@ -86,33 +91,37 @@ def without(symbols, target):
 
 # ---- who uses what -----------------------------------------------------------
 
-def fingerprint(rows):
-    """Changes when a row or a program does."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(("%s %s\n" % (row.name, row.cmd)).encode())
-    for name in sorted(os.listdir(common.HERE + "/programs")) + ["../hooks_audit.c", "../../../shim/hooks.def"]:
-        with open(os.path.join(common.HERE, "programs", name), "rb") as f:
-            digest.update(f.read())
+def read(*path):
+    with open(os.path.join(*path), "rb") as f:
+        return f.read()
+
+
+def mark_of(row):
+    """Changes when a row, a program of it, or the list of symbols does."""
+    digest = hashlib.sha256(row.name.encode() + row.cmd.encode())
+    for path in AUDITOR, HOOKS:
+        digest.update(read(path))
+    for name in sorted(os.listdir(PROGRAMS)):
+        if name.split(".")[0] in row.cmd or name.endswith(".h"):
+            digest.update(read(PROGRAMS, name))
     return digest.hexdigest()
 
 
 def note_uses(rows, jobs):
     """{row: {program: symbols it binds}}"""
     auditor = WORK + "/auditor.so"
-    subprocess.run(["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", auditor,
-                    os.path.join(common.HERE, "hooks_audit.c")], check=True)
-    shutil.rmtree(WORK + "/logs", ignore_errors=True)
-    os.makedirs(WORK + "/logs")
+    subprocess.run(["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", auditor, AUDITOR],
+                   check=True)
+    os.makedirs(WORK + "/logs", exist_ok=True)
 
     def one(row):
         log = "%s/logs/%s" % (WORK, row.name.replace("/", "_"))
         disk_side(row, dict(harness.environment(), LD_AUDIT=auditor, HOOKS_LOG=log))
         uses = {}
         if os.path.exists(log):
-            with open(log) as f:
-                for program, symbol in sorted({tuple(line.split()) for line in f}):
-                    uses.setdefault(program, []).append(symbol)
+            for program, symbol in sorted({tuple(line.split()) for line in read(log).decode().splitlines()}):
+                uses.setdefault(program, []).append(symbol)
+            os.unlink(log)
         return uses
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -130,25 +139,25 @@ def disk_side(row, env):
 
 
 def uses_of(rows, jobs):
-    cache, mark = WORK + "/uses.json", fingerprint(rows)
+    """The same, of which only what is not known from a run before is found out."""
+    cache, known = WORK + "/uses.json", {}
     if os.path.exists(cache):
-        with open(cache) as f:
-            kept = json.load(f)
-        if kept["mark"] == mark:
-            return kept["uses"]
-    uses = note_uses(rows, jobs)
+        known = json.loads(read(cache))
+    marks = {row.name: mark_of(row) for row in rows}
+    new = note_uses([row for row in rows if known.get(row.name, [""])[0] != marks[row.name]], jobs)
+    known.update({name: (marks[name], uses) for name, uses in new.items()})
     with open(cache, "w") as f:
-        json.dump({"mark": mark, "uses": uses}, f)
-    return uses
+        json.dump(known, f)
+    return {row.name: known[row.name][1] for row in rows}
 
 
-def users(rows, uses, symbols):
+def users_of(rows, uses, symbols):
     """The rows in which a program uses one of them, those first that use little else."""
     ranked = []
     for row in rows:
-        for program, bound in uses.get(row.name, {}).items():
+        for program, bound in uses[row.name].items():
             if program not in COMMON and set(symbols) & set(bound):
-                own = program in table.C_PROGRAMS + table.CXX_PROGRAMS
+                own = program in OWN
                 ranked.append((not own, len(bound), row.name, row))
     names = []
     for *_, row in sorted(ranked, key=lambda rank: rank[:3]):
@@ -159,11 +168,16 @@ def users(rows, uses, symbols):
 
 # ---- what happens without ------------------------------------------------------
 
-def is_loud(plain, disk):
-    if isinstance(disk.status, str) or disk.status < 0 or disk.status > 128:
+def is_loud(row, plain, disk):
+    """One of our programs ends with a status only if something fails."""
+    status = disk.status
+    if isinstance(status, str) or status < 0 or status > 128:
         return True
-    known = set((plain.out + plain.err).splitlines())
-    return any(ERROR.search(line) for line in (disk.out + disk.err).splitlines() if line not in known)
+    if status != plain.status and "{bin}" in row.cmd:
+        return True
+    known = collections.Counter((plain.out + plain.err).splitlines())
+    new = collections.Counter((disk.out + disk.err).splitlines()) - known
+    return any(ERROR.search(line) for line in new)
 
 
 def try_row(row, preload, body):
@@ -171,7 +185,7 @@ def try_row(row, preload, body):
     seen = {}
 
     def watch(row, shape, plain, disk):
-        seen["loud"] = is_loud(plain, disk)
+        seen["loud"] = is_loud(row, plain, disk)
 
     row = copy.copy(row)
     row.name += " without " + body
@@ -203,7 +217,7 @@ def try_body(body, symbols, rows, options):
         if unseen:
             return True, "pass %s: %s\n" % (body, unseen)
         return False, "FAIL %s: no row fails of %d that use it\n" % (body, len(rows)) + text
-    row, loud, problems = next((each for each in failing if not each[1]), failing[0])
+    row, loud, problems = failing[0]
     shown = text if options.all else indented(problems, 30)
     if unseen:
         return False, "FAIL %s: is listed as not to be seen, but %s fails\n" % (body, row.name) + shown
@@ -232,15 +246,17 @@ def main():
               if not options.bodies or any(fnmatch.fnmatch(body, name) for name in options.bodies)]
     rows = [row for row in harness.at_most(table.rows(), 1)
             if not row.xfail and not harness.missing(row.needs)]
+    own = [row for row in rows if "{bin}" in row.cmd or "{progs}" in row.cmd]
     lock = harness.take_work()
     harness.LIMIT = 30
     os.makedirs(WORK, exist_ok=True)
     harness.prepare(rows)
-    uses = uses_of(rows, options.jobs)
+    uses = uses_of(own, options.jobs)
     count = {True: 0, False: 0}
 
     def one(body):
-        return try_body(body, every[body], users(rows, uses, every[body]), options)
+        users = [row for row in rows if fnmatch.fnmatch(row.name, hooks_known.ROWS.get(body, ""))]
+        return try_body(body, every[body], users + users_of(own, uses, every[body]), options)
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for passed, text in pool.map(one, chosen):

@@ -40,15 +40,17 @@ SHAPE_NEEDS = {"ext4": ("mkfs.ext4",), "db": ("sqlite3",)}
 C_PROGRAMS = ("stdio_ops", "std_ops", "stream_ops", "fd_ops", "attr_ops", "fault_ops",
               "proc_ops", "spawn_ops", "pass_ops", "limit_ops", "place_ops", "thread_ops",
               "time_ops", "map_ops", "aio_ops", "libaio_ops", "uring_ops", "uring_more", "uring_raw",
-              "deep_ops", "copy_ops", "copy_more", "exec_ops", "inside_ops", "wide_ops")
+              "deep_ops", "copy_ops", "copy_more", "exec_ops", "inside_ops", "wide_ops",
+              "names_ops", "sync_ops", "uring_names", "uring_make")
 CXX_PROGRAMS = ("fstream_ops",)
 # What is linked to the ones that need more than libc.
-C_LIBRARIES = {"uring_ops": ["-luring"], "uring_more": ["-luring"]}
+C_LIBRARIES = {name: ["-luring"] for name in ("uring_ops", "uring_more", "uring_names", "uring_make")}
 # What a sanitizer's runtime, which then stands behind the library, does differently by itself.
 WITHOUT_SANITIZER = {
     "deep/*": "makes system calls without libc, which trap within it",
     "fio/io_uring-*": "the same",
     "dl/runpath": "is the one that calls dlopen",
+    "dl/deepbind": "does not bear such a library",
     "fault/*": "looks at memory before the kernel does",
     "std/freopen_same": "wraps what fopencookie makes",
     "stream/*": "the same",

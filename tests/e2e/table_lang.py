@@ -184,8 +184,9 @@ FD = ("sixtyfour* vectors* append_flag* at_calls* creat* fallocate* modes* statx
 MAP = ("shared* private private_write readonly reader_and_writer* errors* outlives* past_end* "
        "grow* remap* remap_private remap_readonly pieces* over* fork* processes* flags dropped* "
        "numbers* threads* left* append*")
+MAP_ONCE = "remap_pages*"
 PROC = "cloexec vfork* vfork_over* spawn* scan_close exec_fds exec_both* fork_threads"
-SPAWN = "read write* order chdir flags attributes programs"
+SPAWN = "read write* order chdir flags attributes programs again"
 PASS = "rights* outlives* many* standard pidfd* plain_sender* numbers*"
 LIMIT = "lowered* tight* exhausted* child hard* machine* machine_first"
 PLACE = "chdir* moved* daemon* seteuid* setuid* unshare*"
@@ -201,7 +202,7 @@ URING_RAW = "basic* fixed*"
 COPY = "send* range* splice* full* big*"
 COPY_MORE = "mixed* readers* limit* direct* restart* cancel*"
 INSIDE = "walk text* mounts* terminal daemon"
-DEEP = "basic* copies* state signals sigsys waits stacks* threads* forks* executes"
+DEEP = "basic* copies* state signals sigsys handlers waits stacks* threads* forks* executes"
 LATER = (
     ("place", "chroot_fork", "half", "a child cannot take part where the disk's names are out of reach"),
     ("place", "setuid_fork", "half", "a child cannot take part where it may not open the disk's files"),
@@ -224,6 +225,7 @@ def c_programs(t):
     add("spawn", SPAWN, "half random")
     add("pass", PASS, "half random")
     add("limit", LIMIT, "half random")
+    add("pass", "shared*", "half")
     add("place", PLACE, "half random")
     # Who cannot reach the run-time file's name any more leaves it; the next writer takes it over.
     for mode in ("chroot", "chroot_exit"):
@@ -234,6 +236,10 @@ def c_programs(t):
     add("exec", "all*", "half")
     add("inside", INSIDE, "half")
     add("inside", "records", "zero", "{img} 2>/dev/null")
+    add("names", "stat* checked handle* numbers*", "half")
+    add("sync", "ends*", "half")
+    t.add("sync/killed", "for m in fsync fdatasync syncfs sync aio msync; do {bin}/sync_ops $m {img}; "
+          "rm -f {img}.run; done 2>/dev/null", on="half", needs="cc", writes=True)
     add("wide", "file*", "half")
     add("wide", "print*", "half", "x >{img}")
     add("wide", "scan", "text", "x <{img}")
@@ -247,6 +253,11 @@ def c_programs(t):
     add("uring", URING, "half random chain3", needs=LIBURING)
     add("uring_more", URING_MORE, "half chain3", source="%s", needs=LIBURING)
     add("uring_raw", URING_RAW, "half random", source="%s")
+    add("uring_names", URING_RAW, "half", source="%s", needs=LIBURING)
+    add("uring_make", "again* ends* tags*", "half", source="%s", needs=LIBURING)
+    t.add("uring_later/all", "cc -shared -fPIC {progs}/uring_later.c -o later.so -luring && cc -DPROGRAM "
+          "{progs}/uring_later.c -o use ./later.so -luring && ./use {img}", on="half",
+          needs=LIBURING, writes=True, scratch=["later.so", "use"])
     for mode in DEEP.split():
         t.add("deep/%s" % mode.rstrip("*"), "ADDCOW_DEEP=1 {bin}/deep_ops %s {img}" % mode.rstrip("*"),
               on="half random", needs="cc", writes=mode.endswith("*"))
@@ -254,6 +265,7 @@ def c_programs(t):
     for mode in ("private", "readonly", "past_end"):
         t.add("map/%s-cut" % mode, "truncate -s 77777 {img}; {bin}/map_ops %s {img}" % mode,
               on="random half chain3", needs="cc", writes=True)
+    add("map", MAP_ONCE, "half")
     t.add("map/orphan", "{bin}/map_ops orphan {img} | cat", on="half longer", needs="cc", writes=True)
     add("stream", STREAM, "half text")
     add("std", "freopen freopen_same freopen_write*", "half text")
@@ -281,6 +293,8 @@ for off in (0, 5000, 70000):
           "echo '#include <dlfcn.h>\nint main(void) { return !dlopen(\"seven.so\", RTLD_NOW); }' | "
           "cc -xc - -Wl,-rpath,'$ORIGIN/p' -o use; ./use; echo $?; cat {img} | cksum",
           on="half", needs="cc", scratch=["p", "use"])
+    t.add("dl/deepbind", "cc -shared -fPIC {progs}/deep_bind.c -o deep.so && cc -DPROGRAM {progs}/deep_bind.c -o use "
+          "&& ./use ./deep.so {img}", on="half", needs="cc", scratch=["deep.so", "use"])
     for program, name, on, why in LATER:
         t.add("%s/%s" % (program, name), "{bin}/%s_ops %s {img}" % (program, name), on=on,
               needs="cc", xfail=why)

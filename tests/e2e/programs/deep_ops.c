@@ -203,6 +203,26 @@ static void sigsys(const char *path)
     printf("is ours %d\n", was.sa_handler == take_sigsys);
 }
 
+/* Whatever a program does with it and with its mask, by other functions. */
+static void handlers(const char *path)
+{
+    sigset_t all;
+
+    disk = open_it(path, O_RDONLY);
+    printf("signal %d\n", signal(SIGSYS, take_sigsys) == SIG_DFL);
+    got("pread64", CALL4(SYS_pread64, disk, buf, 100, 0));
+    printf("sysv_signal %d\n", sysv_signal(SIGSYS, SIG_DFL) == take_sigsys);
+    got("pread64", CALL4(SYS_pread64, disk, buf, 100, 1000));
+    sigfillset(&all);
+    printf("pthread_sigmask %d\n", pthread_sigmask(SIG_SETMASK, &all, NULL));
+    got("pread64", CALL4(SYS_pread64, disk, buf, 100, 2000));
+    handle(SIGUSR1, 0);
+    CALL2(SYS_kill, getpid(), SIGUSR1);
+    sigdelset(&all, SIGUSR1);
+    printf("sigsuspend %d\n", sigsuspend(&all));
+    printf("handled %d\n", handled);
+}
+
 /* A call that waits is interrupted, or goes on, as the handler says. */
 static void waits(const char *path)
 {
@@ -271,12 +291,14 @@ static void *write_piece(void *arg)
 {
     long number = (long)arg;
     char piece[700];
-    long n = 0;
+    long n = 0, one = 0;
 
     memset(piece, 'a' + (int)number, sizeof(piece));
-    for (int i = 0; i < 20; i++)
-        n += CALL4(SYS_pwrite64, disk, piece, sizeof(piece), (number * 20 + i) * 700);
-    return (void *)n;
+    for (int i = 0; i < 20 && one >= 0; i++) {
+        one = CALL4(SYS_pwrite64, disk, piece, sizeof(piece), (number * 20 + i) * 700);
+        n += one;
+    }
+    return (void *)(one < 0 ? one : n);
 }
 
 static int write_one(void *arg)
@@ -362,7 +384,7 @@ int main(int argc, char **argv)
     static const struct mode modes[] = {
         { "basic", basic }, { "copies", copies }, { "state", state }, { "signals", signals }, { "sigsys", sigsys },
         { "waits", waits }, { "stacks", stacks }, { "threads", threads }, { "forks", forks },
-        { "executes", executes },
+        { "executes", executes }, { "handlers", handlers },
     };
 
     return run_mode(modes, sizeof(modes) / sizeof(modes[0]), argc, argv);

@@ -606,6 +606,21 @@ static void do_append(const char *path)
     close(fd);
 }
 
+/* Out of use for long, and a file need not know it. */
+static void do_remap_pages(const char *path)
+{
+    int fd = must_open(path, O_RDWR);
+    char *at = map(fd, 4 * PAGE, RW, MAP_SHARED, 0);
+
+    for (int page = 20; page < 40; page += 4) {
+        if (remap_file_pages(at, PAGE, 0, (size_t)page, 0) < 0
+            && mmap(at, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, page * PAGE) == MAP_FAILED)
+            exit(1);
+        mapped("page", at, PAGE);
+        at[5] = 'r';
+    }
+}
+
 static const struct mode modes[] = {
     { "shared", do_shared }, { "private", do_private }, { "private_write", do_private_write },
     { "readonly", do_readonly }, { "reader_and_writer", do_reader_and_writer },
@@ -615,7 +630,7 @@ static const struct mode modes[] = {
     { "fork", do_fork }, { "processes", do_processes }, { "flags", do_flags },
     { "dropped", do_dropped }, { "numbers", do_numbers }, { "threads", do_threads },
     { "left", do_left },
-    { "append", do_append }, { "orphan", do_orphan },
+    { "append", do_append }, { "remap_pages", do_remap_pages }, { "orphan", do_orphan },
 };
 
 int main(int argc, char **argv)

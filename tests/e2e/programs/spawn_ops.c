@@ -180,6 +180,23 @@ static void do_flags(const char *path)
     run("echo no");
 }
 
+/* A list that is begun again is empty, also where nobody has ended it. */
+static void do_again(const char *path)
+{
+    static posix_spawn_file_actions_t lost;
+
+    begin();
+    add_open(9, path, O_RDONLY);
+    lost = actions;
+    begin();
+    run("test -e /proc/$$/fd/9 && echo left; true");
+    posix_spawn_file_actions_destroy(&lost);
+    begin();
+    add_open(9, path, O_RDONLY);
+    said("addtcsetpgrp", posix_spawn_file_actions_addtcsetpgrp_np(&actions, 9));
+    run("echo no");
+}
+
 static void on_signal(int number)
 {
     (void)number;
@@ -242,6 +259,7 @@ static void do_programs(const char *path)
 static const struct mode modes[] = {
     { "read", do_read }, { "write", do_write }, { "order", do_order }, { "chdir", do_chdir },
     { "flags", do_flags }, { "attributes", do_attributes }, { "programs", do_programs },
+    { "again", do_again },
 };
 
 int main(int argc, char **argv)

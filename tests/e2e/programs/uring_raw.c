@@ -1,9 +1,14 @@
 /*
  * io_uring without liburing: its system calls by number, and a queue of the program's own making,
  * whose entries are filled once and then only changed where they must be. `uring_raw MODE FILE`.
+ * With BY_NAME the calls are by the names that liburing has for them (uring_names).
  */
 #define _GNU_SOURCE
+#ifdef BY_NAME
+#include <liburing.h>
+#else
 #include <linux/io_uring.h>
+#endif
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -20,13 +25,55 @@ static char *queue, *completions;
 static struct io_uring_sqe *sqes;
 static char pieces[ENTRIES][PIECE];
 
+#ifdef BY_NAME
+static int result(int r)
+{
+    if (r >= 0)
+        return r;
+    errno = -r;
+    return -1;
+}
+
+static int setup(unsigned count)
+{
+    return result(io_uring_setup(count, &params));
+}
+
+/* By the one or the other. */
+static int enter(int fd, unsigned count, unsigned wait, unsigned flags)
+{
+    return result(count % 2 ? io_uring_enter((unsigned)fd, count, wait, flags, NULL)
+                            : io_uring_enter2((unsigned)fd, count, wait, flags, NULL, 0));
+}
+
+static int registers(unsigned op, void *arg, unsigned count)
+{
+    return result(io_uring_register((unsigned)ring, op, arg, count));
+}
+#else
+static int setup(unsigned count)
+{
+    return (int)syscall(SYS_io_uring_setup, count, &params);
+}
+
+static int enter(int fd, unsigned count, unsigned wait, unsigned flags)
+{
+    return (int)syscall(SYS_io_uring_enter, fd, count, wait, flags, NULL, 0);
+}
+
+static int registers(unsigned op, void *arg, unsigned count)
+{
+    return (int)syscall(SYS_io_uring_register, ring, op, arg, count);
+}
+#endif
+
 #define AT(base, offset) ((unsigned *)(void *)((base) + (offset)))
 
 static void begin(bool array_last)
 {
     alarm(30);
     params = (struct io_uring_params){ 0 };
-    ring = (int)syscall(SYS_io_uring_setup, ENTRIES, &params);
+    ring = setup(ENTRIES);
     if (ring < 0) {
         perror("io_uring_setup");
         exit(1);
@@ -53,10 +100,9 @@ static void run(const char *what, unsigned count, unsigned wait)
     struct io_uring_cqe *cqes = (void *)(completions + params.cq_off.cqes), sorted[ENTRIES] = { 0 };
 
     __atomic_store_n(tail, *tail + count, __ATOMIC_RELEASE);
-    said(what, syscall(SYS_io_uring_enter, ring, count, wait, wait ? IORING_ENTER_GETEVENTS : 0,
-                       NULL, 0));
+    said(what, enter(ring, count, wait, wait ? IORING_ENTER_GETEVENTS : 0));
     while (__atomic_load_n(AT(completions, params.cq_off.tail), __ATOMIC_ACQUIRE) - *head < count)
-        syscall(SYS_io_uring_enter, ring, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+        enter(ring, 0, 1, IORING_ENTER_GETEVENTS);
     for (unsigned i = 0; i < count; i++, (*head)++) {
         struct io_uring_cqe cqe = cqes[*head & (params.cq_entries - 1)];
 
@@ -105,8 +151,8 @@ static void do_basic(const char *path)
     begin(true);
     fill(fd, 0);
     rounds();
-    said("nothing", syscall(SYS_io_uring_enter, ring, 0, 0, 0, NULL, 0));
-    said("a file", syscall(SYS_io_uring_enter, fd, 0, 0, 0, NULL, 0));
+    said("nothing", enter(ring, 0, 0, 0));
+    said("a file", enter(fd, 0, 0, 0));
 }
 
 static void do_fixed(const char *path)
@@ -116,16 +162,15 @@ static void do_fixed(const char *path)
     struct io_uring_rsrc_update2 more = { .offset = 0, .data = (uintptr_t)&fd, .nr = 1 };
 
     begin(false);
-    said("register", syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &fd, 1));
+    said("register", registers(IORING_REGISTER_FILES, &fd, 1));
     fill(0, IOSQE_FIXED_FILE);
     rounds();
-    said("update", syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES_UPDATE, &update, 1));
+    said("update", registers(IORING_REGISTER_FILES_UPDATE, &update, 1));
     run("none", ENTRIES, ENTRIES);
-    said("update", syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES_UPDATE2, &more,
-                           sizeof(more)));
+    said("update", registers(IORING_REGISTER_FILES_UPDATE2, &more, sizeof(more)));
     close(fd);
     run("again", ENTRIES, ENTRIES);
-    said("unregister", syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_FILES, NULL, 0));
+    said("unregister", registers(IORING_UNREGISTER_FILES, NULL, 0));
     run("none", ENTRIES, ENTRIES);
 }
 
