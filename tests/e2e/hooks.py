@@ -79,7 +79,7 @@ def without(symbols, target):
         name = bytes(elf[names + name:elf.index(0, names + name)]).decode()
         if name in left:
             left.remove(name)
-            struct.pack_into("<H", elf, at + 6, 0)      # st_shndx: SHN_UNDEF
+            struct.pack_into("<HQ", elf, at + 6, 0, 0)      # st_shndx: SHN_UNDEF; no st_value, for dlsym
     if left:
         raise SystemExit("hooks.py: not exported: " + " ".join(sorted(left)))
     os.makedirs(target + "/build", exist_ok=True)
@@ -245,18 +245,17 @@ def main():
     chosen = [body for body in every
               if not options.bodies or any(fnmatch.fnmatch(body, name) for name in options.bodies)]
     rows = [row for row in harness.at_most(table.rows(), 1)
-            if not row.xfail and not harness.missing(row.needs)]
-    own = [row for row in rows if "{bin}" in row.cmd or "{progs}" in row.cmd]
+            if not row.xfail and not harness.missing(row.needs) and ("{bin}" in row.cmd or "{progs}" in row.cmd)]
     lock = harness.take_work()
     harness.LIMIT = 30
     os.makedirs(WORK, exist_ok=True)
     harness.prepare(rows)
-    uses = uses_of(own, options.jobs)
+    uses = uses_of(rows, options.jobs)
     count = {True: 0, False: 0}
 
     def one(body):
-        users = [row for row in rows if fnmatch.fnmatch(row.name, hooks_known.ROWS.get(body, ""))]
-        return try_body(body, every[body], users + users_of(own, uses, every[body]), options)
+        first = [row for row in rows if row.name.split("@")[0] == hooks_known.ROWS.get(body)]
+        return try_body(body, every[body], first + users_of(rows, uses, every[body]), options)
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for passed, text in pool.map(one, chosen):

@@ -225,7 +225,6 @@ def c_programs(t):
     add("spawn", SPAWN, "half random")
     add("pass", PASS, "half random")
     add("limit", LIMIT, "half random")
-    add("pass", "shared*", "half")
     add("place", PLACE, "half random")
     # Who cannot reach the run-time file's name any more leaves it; the next writer takes it over.
     for mode in ("chroot", "chroot_exit"):
@@ -239,7 +238,7 @@ def c_programs(t):
     add("names", "stat* checked handle* numbers*", "half")
     add("sync", "ends*", "half")
     t.add("sync/killed", "for m in fsync fdatasync syncfs sync aio msync; do {bin}/sync_ops $m {img}; "
-          "rm -f {img}.run; done 2>/dev/null", on="half", needs="cc", writes=True)
+          "rm -f {img}.run; done 2>/dev/null", on="random", needs="cc", writes=True)
     add("wide", "file*", "half")
     add("wide", "print*", "half", "x >{img}")
     add("wide", "scan", "text", "x <{img}")
@@ -250,6 +249,9 @@ def c_programs(t):
     add("copy_more", COPY_MORE, "half random chain3 odd", source="%s")
     for mode in ("errors", "sockets", "waiting"):
         t.add("copy/" + mode, "{bin}/copy_ops %s {img}" % mode, on="half random chain3 odd", needs="cc", rw=True)
+    t.add("libaio/inline", "cc -shared -fPIC {progs}/aio_inline.c -o inline.so && "
+          "AIO_LIBRARY=./inline.so {bin}/libaio_ops basic {img}", on="half", needs="cc", writes=True,
+          scratch=["inline.so"])
     add("uring", URING, "half random chain3", needs=LIBURING)
     add("uring_more", URING_MORE, "half chain3", source="%s", needs=LIBURING)
     add("uring_raw", URING_RAW, "half random", source="%s")

@@ -53,14 +53,15 @@ static void do_walk(const char *path)
     said("nftw", nftw(".", visit_at, 5, FTW_PHYS));
     said("nftw", nftw(".", visit_at, 5, FTW_CHDIR | FTW_DEPTH));
     walk = fts_open((char *[]){ ".", NULL }, FTS_PHYSICAL, NULL);
-    entry = fts_read(walk);
-    for (entry = fts_children(walk, 0); entry; entry = entry->fts_link)
-        seen(entry->fts_name, entry->fts_statp, entry->fts_info);
-    printf("fts\n");
     while ((entry = fts_read(walk)) != NULL)
         if (entry->fts_statp)
             seen(entry->fts_name, entry->fts_statp, entry->fts_info);
-    said("close", fts_close(walk));
+    said("fts_read", fts_close(walk));
+    walk = fts_open((char *[]){ ".", NULL }, FTS_PHYSICAL, NULL);
+    fts_read(walk);
+    for (entry = fts_children(walk, 0); entry; entry = entry->fts_link)
+        seen(entry->fts_name, entry->fts_statp, entry->fts_info);
+    said("fts_children", fts_close(walk));
 }
 
 /* ---- text ---------------------------------------------------------------- */
@@ -161,6 +162,7 @@ static void do_terminal(const char *path)
             type();
         _exit(99);
     }
+    close(slave);
     typed(master, pid);
 }
 

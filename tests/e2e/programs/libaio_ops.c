@@ -26,7 +26,8 @@ static int (*library_submit)(aio_context_t context, long count, struct iocb **li
 
 static void begin(void)
 {
-    void *library = dlopen("libaio.so.1", RTLD_NOW | RTLD_GLOBAL);
+    const char *name = getenv("AIO_LIBRARY");
+    void *library = dlopen(name ? name : "libaio.so.1", RTLD_NOW | RTLD_GLOBAL);
 
     if (library)
         library_submit = (int (*)(aio_context_t, long, struct iocb **))dlsym(RTLD_DEFAULT, "io_submit");

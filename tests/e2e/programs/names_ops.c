@@ -10,18 +10,26 @@
 /* As fortified programs call them. */
 ssize_t __read_chk(int fd, void *out, size_t len, size_t room);
 ssize_t __pread_chk(int fd, void *out, size_t len, off_t off, size_t room);
-ssize_t __pread64_chk(int fd, void *out, size_t len, off_t off, size_t room);
+ssize_t __pread64_chk(int fd, void *out, size_t len, off64_t off, size_t room);
 int __open_2(const char *path, int flags);
 int __openat_2(int dir, const char *path, int flags);
+
+#ifdef __i386__
+#define FIRST "GLIBC_2.0"
+#define VERSION 3
+#else
+#define FIRST "GLIBC_2.2.5"
+#define VERSION 1
+#endif
 
 /* As programs from before glibc 2.33 do. */
 int old_stat(int version, const char *path, struct stat *st);
 int old_lstat(int version, const char *path, struct stat *st);
 int old_fstat(int version, int fd, struct stat *st);
 int old_fstatat(int version, int dir, const char *path, struct stat *st, int flags);
-__asm__(".symver old_stat, __xstat@GLIBC_2.2.5\n"
-        ".symver old_lstat, __lxstat@GLIBC_2.2.5\n"
-        ".symver old_fstat, __fxstat@GLIBC_2.2.5\n"
+__asm__(".symver old_stat, __xstat@" FIRST "\n"
+        ".symver old_lstat, __lxstat@" FIRST "\n"
+        ".symver old_fstat, __fxstat@" FIRST "\n"
         ".symver old_fstatat, __fxstatat@GLIBC_2.4\n");
 
 static struct stat st;
@@ -37,12 +45,12 @@ static void do_stat(const char *path)
     int fd = must_open(path, O_RDONLY);
 
     size("lstat", lstat(path, &st));
-    size("__xstat", old_stat(1, path, &st));
-    size("__lxstat", old_lstat(1, path, &st));
+    size("__xstat", old_stat(VERSION, path, &st));
+    size("__lxstat", old_lstat(VERSION, path, &st));
     said("ftruncate", ftruncate(must_open(path, O_RDWR), 12345));
-    size("__fxstat", old_fstat(1, fd, &st));
-    size("__fxstatat", old_fstatat(1, AT_FDCWD, path, &st, 0));
-    size("__fxstatat", old_fstatat(1, fd, "", &st, AT_EMPTY_PATH));
+    size("__fxstat", old_fstat(VERSION, fd, &st));
+    size("__fxstatat", old_fstatat(VERSION, AT_FDCWD, path, &st, 0));
+    size("__fxstatat", old_fstatat(VERSION, fd, "", &st, AT_EMPTY_PATH));
 }
 
 static void do_checked(const char *path)

@@ -3,7 +3,6 @@
  * `pass_ops MODE FILE`.
  */
 #define _GNU_SOURCE
-#include <stdbool.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,7 +21,7 @@ union control {
     char room[CMSG_SPACE(8 * sizeof(int))];
 };
 
-static void send_fds_by(int to, const int *fds, int count, bool many)
+static void send_fds(int to, const int *fds, int count)
 {
     char byte = 'f';
     struct iovec iov = { &byte, 1 };
@@ -35,13 +34,8 @@ static void send_fds_by(int to, const int *fds, int count, bool many)
     part->cmsg_type = SCM_RIGHTS;
     part->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
     memcpy(CMSG_DATA(part), fds, (size_t)count * sizeof(int));
-    if ((many ? sendmmsg(to, &(struct mmsghdr){ .msg_hdr = msg }, 1, 0) : sendmsg(to, &msg, 0)) != 1)
+    if (sendmsg(to, &msg, 0) != 1)
         exit(7);
-}
-
-static void send_fds(int to, const int *fds, int count)
-{
-    send_fds_by(to, fds, count, false);
 }
 
 static int received(const struct msghdr *msg, int *fds)
@@ -203,45 +197,6 @@ static void do_many(const char *path)
     said("offset", lseek(fds[0], 0, SEEK_CUR));
 }
 
-static void write_records(int fd, char letter)
-{
-    char record[16];
-
-    memset(record, letter, sizeof(record));
-    for (int i = 0; i < 2000; i++)
-        if (write(fd, record, sizeof(record)) != sizeof(record))
-            exit(8);
-}
-
-/* Both write on at the one offset that they share, at the same time: no record may be lost. */
-static void do_shared(const char *path)
-{
-    int fd = 0, counts[2], n;
-
-    for (int round = 0; round < 2; round++) {
-        pid_t child = begin();
-
-        if (child == 0) {
-            recv_fds(pair[1], &fd, 0);
-            turn_over(pair[1]);
-            write_records(fd, 'c');
-            exit(0);
-        }
-        fd = must_open(path, O_RDWR | O_TRUNC);
-        send_fds_by(pair[0], &fd, 1, round);
-        await_turn(pair[0]);
-        write_records(fd, 'p');
-        end(child);
-        said("end", lseek(fd, 0, SEEK_CUR));
-        counts[0] = counts[1] = 0;
-        for (off_t at = 0; (n = (int)pread(fd, buf, sizeof(buf), at)) > 0; at += n)
-            for (int i = 0; i < n; i++)
-                counts[0] += buf[i] == 'c', counts[1] += buf[i] == 'p';
-        printf("%d %d\n", counts[0], counts[1]);
-        said("truncate", ftruncate(fd, 0));
-    }
-}
-
 /* A number that comes by a message is the lowest one, a standard stream's too. */
 static void do_standard(const char *path)
 {
@@ -370,7 +325,6 @@ static const struct mode modes[] = {
     { "rights", do_rights }, { "outlives", do_outlives }, { "many", do_many },
     { "standard", do_standard }, { "pidfd", do_pidfd }, { "plain_sender", do_plain_sender },
     { "send", do_send }, { "numbers", do_numbers },
-    { "shared", do_shared },
 };
 
 int main(int argc, char **argv)

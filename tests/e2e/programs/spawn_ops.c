@@ -38,15 +38,17 @@ static void add_close(int fd)
     said("addclose", posix_spawn_file_actions_addclose(&actions, fd));
 }
 
-/* Runs a shell with the actions, and ends them. */
+/* Runs a shell with the actions, by the one call or the other, and ends them. */
 static void run(const char *script)
 {
+    static int times;
     char *args[] = { "sh", "-c", (char *)script, NULL };
     int status = -1, r;
     pid_t pid = -5;
 
     fflush(stdout);
-    r = posix_spawnp(&pid, "sh", &actions, &attributes, args, environ);
+    r = times++ % 2 ? posix_spawn(&pid, "/bin/sh", &actions, &attributes, args, environ)
+                    : posix_spawnp(&pid, "sh", &actions, &attributes, args, environ);
     printf("spawn: %s\n", strerror(r));
     if (r == 0)
         waitpid(pid, &status, 0);
@@ -88,9 +90,11 @@ static void do_write(const char *path)
     add_open(1, path, O_RDWR | O_CREAT);
     add_dup(1, 2);
     run("echo to 1; echo to 2 >&2; echo and 1");
-    begin();
-    add_open(8, path, O_RDWR | O_TRUNC);
-    run("wc -c <&8; printf short >&8");
+    for (int i = 0; i < 2; i++) {
+        begin();
+        add_open(8, path, O_RDWR | O_TRUNC);
+        run("wc -c <&8; printf short >&8");
+    }
 }
 
 static void do_order(const char *path)

@@ -91,10 +91,11 @@ int io_uring_submit_and_wait_min_timeout(struct io_uring *of, struct io_uring_cq
 
 int io_uring_submit_and_wait_reg(struct io_uring *of, struct io_uring_cqe **cqe, unsigned count, int index)
 {
+    __typeof__(io_uring_submit_and_wait_timeout) *call = own("io_uring_submit_and_wait_timeout");
     struct __kernel_timespec long_time = { .tv_sec = 30 };
 
     (void)index;
-    return io_uring_submit_and_wait_min_timeout(of, cqe, count, &long_time, 0, NULL);
+    return call(of, cqe, count, &long_time, NULL);
 }
 
 int io_uring_queue_init_mem(unsigned entries, struct io_uring *of, struct io_uring_params *params,

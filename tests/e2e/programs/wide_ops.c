@@ -55,7 +55,7 @@ static void do_file(const char *path)
     int numbers[6] = { 0 };
     FILE *f = must_fopen(path, "r+");
 
-    said("fputwc", fputwc(L'\u00f6', f));
+    said("fputwc", (int)fputwc(L'\u00f6', f));
     said("fputws", fputws(L"w\u00f6rter\n", f) >= 0);
     said("fwprintf", fwprintf(f, L"%d %ls ", 11, L"\u20ac"));
     said("vfwprintf", print(PLAIN, f, L"%d ", 22));
@@ -63,9 +63,9 @@ static void do_file(const char *path)
     said("checked", print(CHECKED, f, L"%d\n44 55 66\n", 34));
     said("close", fclose(f));
     f = must_fopen(path, "r");
-    said("fgetwc", fgetwc(f));
-    said("ungetwc", ungetwc(L'\u00e4', f));
-    said("fgetwc", fgetwc(f));
+    said("fgetwc", (int)fgetwc(f));
+    said("ungetwc", (int)ungetwc(L'\u00e4', f));
+    said("fgetwc", (int)fgetwc(f));
     said("line", __fgetws_chk(line, 100, 100, f) != NULL);
     printf("%ls", line);
     printf("fwscanf %d", fwscanf(f, L"%d %ls", &numbers[0], line));
@@ -75,18 +75,18 @@ static void do_file(const char *path)
     for (int i = 0; i < 4; i++)
         printf(" %d", numbers[i]);
     printf(" %ls\n", line);
-    said("next", fgetwc(f));
+    said("next", (int)fgetwc(f));
     said("close", fclose(f));
 }
 
 static void do_print(const char *path)
 {
     (void)path;
-    putwchar(L'\u00f6');
-    wprintf(L"%d %ls\n", 11, L"\u20ac");
-    print(STANDARD, NULL, L"%d\n", 22);
-    __wprintf_chk(1, L"%d\n", 33);
-    print(STANDARD_CHECKED, NULL, L"%d\n", 44);
+    fprintf(stderr, "%d\n", (int)putwchar(L'\u00f6'));
+    fprintf(stderr, "%d\n", wprintf(L"%d %ls\n", 11, L"\u20ac"));
+    fprintf(stderr, "%d\n", print(STANDARD, NULL, L"%d\n", 22));
+    fprintf(stderr, "%d\n", __wprintf_chk(1, L"%d\n", 33));
+    fprintf(stderr, "%d\n", print(STANDARD_CHECKED, NULL, L"%d\n", 44));
 }
 
 static void do_scan(const char *path)
