@@ -196,7 +196,7 @@ run_symbols := $(PYTHON) tests/symbols.py
 run_symbols-32 := $(PYTHON) tests/symbols_32.py
 
 part_targets := $(addprefix check-,$(parts))
-.PHONY: $(part_targets) library-32 check-fault check-tool check-kill check-build exercise fuzz fuzzers fuzzers-replay
+.PHONY: $(part_targets) library-32 check-fault check-hooks check-tool check-kill check-build exercise fuzz fuzzers fuzzers-replay
 export CC BUILD
 
 check-power: STATES ?= 1000000
@@ -233,6 +233,8 @@ check-unit: $(unit) ## … the engine's unit tests
 check-power: $(power) ## … every state a power cut could leave (STATES=1000000 SEED=1)
 check-fault: $(unit) ## … every system call, failing with every errno (a part of it is in check-unit)
 	ADDCOW_FAULTS=all $(unit) --filter '@(*fault*|kill)/*'
+check-hooks: all ## … each hook taken out: some program's test fails, and says so (BODIES='attr/* sync/fsync')
+	$(PYTHON) tests/e2e/hooks.py $(if $(filter 1,$(V)),-v) $(foreach b,$(BODIES),'$(b)')
 check-tool: check-tool-unit check-tool-cli ## … addcow-img
 check-tool-unit: $(tool_unit)
 check-tool-cli: all

@@ -9,7 +9,11 @@ ROWS = {
     "stdio/fclose": "stream/dup_over",
 }
 
+# What root alone may do.
+ROOT = ("open/open_by_handle_at",)
+
 NAME = "the metadata file is a file like any other to who opens it by its name"
+CUT = "what libc opens in the child becomes the disk when that has the library, but with O_TRUNC it is cut before"
 SIZE = "a path's size is the metadata file's; whoever reads what is there does so through a hook"
 WALK = "libc's walks show what libc's own stat does: the metadata file's size"
 TIMES = "the image keeps its own time, and of both the later is shown"
@@ -28,9 +32,8 @@ SILENT = {
     "open/open_by_handle_at": NAME,
     "stdio/fopen": NAME,
     "stdio/setmntent": NAME,
-    "spawn/addopen": NAME,
-    "spawn/posix_spawn": NAME,
-    "spawn/posix_spawnp": NAME,
+    "spawn/addopen": CUT,
+    "spawn/posix_spawnp": CUT,
     "utmp/utmpname": NAME,
     "utmp/updwtmp": NAME,
     "dl/dlopen": NAME + ", as a library bound to libc first does",
