@@ -172,10 +172,10 @@ $(BUILD)/have-libunwind:
 # One row per part: its name, and the command that runs it. Each ends with its own
 # total, and tests/check.sh adds them up. The slow ones stand first.
 parts := boot e2e crosscheck exercise kill-workers kill-programs selftest hostile watch badinput full fuzz unit power tool-unit tool-cli narrow wrapper layers symbols symbols-32
-run_narrow := $(PYTHON) tests/e2e/narrow.py
+run_narrow = $(PYTHON) tests/e2e/narrow.py $(if $(EVERY),--every $(EVERY))
 run_boot := $(PYTHON) tests/e2e/boot.py
 run_e2e = $(PYTHON) tests/e2e/harness.py $(if $(MOST),--most $(MOST))
-run_crosscheck := $(PYTHON) tests/e2e/crosscheck.py
+run_crosscheck = $(PYTHON) tests/e2e/crosscheck.py $(if $(ROUNDS),-n $(ROUNDS))
 run_exercise = $(PYTHON) tests/exercise/exercise.py -n $(or $(OPS),120000) -s $(or $(SEED),1) \
 	$(if $(FAMILIES),-f $(FAMILIES))
 run_kill-workers = $(kill) -n $(or $(KILLS),60) -s $(or $(SEED),1) -l $(kill_preload)
@@ -203,8 +203,11 @@ check-power: STATES ?= 1000000
 check-kill check-kill-workers check-kill-programs: KILLS ?= 1000
 exercise: OPS ?= 10000000
 
-# Each command on one shape of disk, in turn; on all of them with check-e2e.
+# Each command on one shape of disk, in turn; on all of them with check-e2e. Of what a 32-bit program does like
+# any other, and of random rounds, a part: all of it with check-narrow and check-crosscheck.
 check: MOST ?= 1
+check: EVERY ?= 7
+check: ROUNDS ?= 20
 check: deps ## run every test, after installing what they need
 	@$(MAKE) --no-print-directory check-build
 	@tests/check.sh $(foreach p,$(parts),'$(p)=$(call under,$(p))$(run_$(p))')

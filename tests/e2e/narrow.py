@@ -328,6 +328,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-v", action="store_true")
     parser.add_argument("-k", default="")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="each Nth of the shared programs' modes")
     parser.add_argument("--guest", action="store_true")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
@@ -338,7 +339,8 @@ def main():
     cases = [(name, mode) for name, _, modes in VARIANTS for mode in modes.split()]
     others = [(name, mode) for name, modes in OTHERS for mode in modes.replace("*", "").split()
               if "%s %s" % (name, mode) not in NOT_HERE]
-    cases += [("%s-%s" % (name, OTHER_FLAGS[i % 2][0]), mode) for i, (name, mode) in enumerate(others)]
+    others = [("%s-%s" % (name, OTHER_FLAGS[i % 2][0]), mode) for i, (name, mode) in enumerate(others)]
+    cases += others[::options.every]
     cases = [case for case in cases if options.k in " ".join(case)]
     passed, problems, console = 0, [], None
     try:
