@@ -58,7 +58,9 @@ WITHOUT_SANITIZER = {
     "spawn/attributes": "has handlers for signals",
     "spawn/programs": "makes vfork a fork",
     "time/cancel*": "does not bear being cancelled in",
+    "copy_more/cancel": "the same",
     "time/main_ends": "nor that the main thread ends first",
+    "copy_more/restart": "puts a signal's handler off until a call that it knows",
     "attr/ioctls": "does not keep errno",
     "preload/asan": "is there already",
 }

@@ -226,6 +226,7 @@ static void do_full(const char *path)
     printf("received %zd %08x\n", total, sum(big, total));
     wait(&status);
     said("child", status);
+    fflush(stdout);
     if (fork() == 0) {
         close(q[0]);
         for (ssize_t at = 0; at < total; at += n)
