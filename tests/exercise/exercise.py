@@ -71,6 +71,18 @@ def digest(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
+def beside_sanitizer(threads):
+    """The families that its runtime bears, or None: all."""
+    some = "rw,vec,seek,direct,map,stdio,libaio,alloc,tail,copy,sync,fd"
+    if common.SANITIZER == "tsan":
+        # It is libc's aio_error that synchronises, and the runtime does not see that.
+        return some + ",proc"
+    if common.SANITIZER == "asan" and threads > 1:
+        # gcc's forks while other threads have its allocator's locks, and the child may wait for those.
+        return some + ",aio"
+    return None
+
+
 class Round:
     def __init__(self, seed, place, args):
         self.rng = random.Random(seed)
@@ -85,8 +97,9 @@ class Round:
                    "-t", str(threads), "-m", model]
         if self.readers:
             command.append("-r")
-        if self.args.families:
-            command += ["-f", self.args.families]
+        families = self.args.families or beside_sanitizer(threads)
+        if families:
+            command += ["-f", families]
         return command + [name]
 
     def run(self, prefix, name, model):
@@ -175,9 +188,6 @@ def main():
     parser.add_argument("-v", action="store_true", help="a line for each round")
     parser.add_argument("--keep", action="store_true", help="keep the files of rounds")
     args = parser.parse_args()
-    if common.SANITIZER == "tsan" and not args.families:
-        # Without aio: it is libc's aio_error that synchronises, and the runtime does not see that.
-        args.families = "rw,vec,seek,direct,map,stdio,libaio,alloc,tail,copy,sync,fd,proc"
     common.require(PROGRAM, common.LIBRARY)
     passed = failed = ops = 0
     seed = args.s
