@@ -93,42 +93,24 @@ long hook_syscall(long number, ...)
         a[i] = va_arg(args, long);
     va_end(args);
     switch (number) {
+#include "../syscall_rows.h"
     case SYS_open: return open_file(AT_FDCWD, PATH, (int)a[1], (mode_t)a[2]);
     case SYS_openat: return open_file(FD, AT_PATH, (int)a[2], (mode_t)a[3]);
     case SYS_openat2: return open_how(a);
-    case SYS_open_by_handle_at:
-        return hook_open_by_handle_at(FD, (struct file_handle *)a[1], (int)a[2]);
     case SYS_creat: return hook_narrow_creat(PATH, (mode_t)a[1]);
-    case SYS_close: return hook_close(FD);
-    case SYS_close_range: return hook_close_range((unsigned)a[0], (unsigned)a[1], (int)a[2]);
-    case SYS_dup: return hook_dup(FD);
-    case SYS_dup2: return hook_dup2(FD, (int)a[1]);
-    case SYS_dup3: return hook_dup3(FD, (int)a[1], (int)a[2]);
     case SYS_fcntl: return hook_narrow_fcntl(FD, (int)a[1], a[2]);
     case SYS_fcntl64: return hook_fcntl(FD, (int)a[1], a[2]);
-    case SYS_ioctl: return hook_ioctl(FD, (unsigned long)a[1], a[2]);
-    case SYS_flock: return hook_flock(FD, (int)a[1]);
-    case SYS_read: return hook_read(FD, BUF, (size_t)a[2]);
-    case SYS_write: return hook_write(FD, BUF, (size_t)a[2]);
     case SYS_pread64: return hook_pread(FD, BUF, (size_t)a[2], OFF(3));
     case SYS_pwrite64: return hook_pwrite(FD, BUF, (size_t)a[2], OFF(3));
-    case SYS_readv: return hook_readv(FD, IOV);
-    case SYS_writev: return hook_writev(FD, IOV);
     case SYS_preadv: return hook_preadv(FD, IOV, OFF(3));
     case SYS_pwritev: return hook_pwritev(FD, IOV, OFF(3));
     case SYS_preadv2: return hook_preadv2(FD, IOV, OFF(3), (int)a[5]);
     case SYS_pwritev2: return hook_pwritev2(FD, IOV, OFF(3), (int)a[5]);
     case SYS_lseek: return hook_narrow_lseek(FD, a[1], (int)a[2]);
     case SYS__llseek: return seek(a);
-    case SYS_ftruncate: return hook_ftruncate(FD, a[1]);
     case SYS_ftruncate64: return hook_ftruncate(FD, OFF(1));
-    case SYS_truncate: return hook_truncate(PATH, a[1]);
     case SYS_truncate64: return hook_truncate(PATH, OFF(1));
     case SYS_fallocate: return hook_fallocate(FD, (int)a[1], OFF(2), OFF(4));
-    case SYS_fsync: return hook_fsync(FD);
-    case SYS_fdatasync: return hook_fdatasync(FD);
-    case SYS_syncfs: return hook_syncfs(FD);
-    case SYS_sync: return hook_sync(), 0;
     case SYS_sync_file_range: return hook_sync_file_range(FD, OFF(1), OFF(3), (unsigned)a[5]);
     case SYS_fadvise64: return by_value(hook_posix_fadvise(FD, OFF(1), (uint32_t)a[3], (int)a[4]));
     case SYS_fadvise64_64: return by_value(hook_posix_fadvise(FD, OFF(1), OFF(3), (int)a[5]));
@@ -138,68 +120,25 @@ long hook_syscall(long number, ...)
     case SYS_lstat64: return hook_lstat(PATH, (struct stat *)a[1]);
     case SYS_fstat64: return hook_fstat(FD, (struct stat *)a[1]);
     case SYS_fstatat64: return hook_fstatat(FD, AT_PATH, (struct stat *)a[2], (int)a[3]);
-    case SYS_statx:
-        return hook_statx(FD, AT_PATH, (int)a[2], (unsigned)a[3], (struct statx *)a[4]);
-    case SYS_fchmod: return hook_fchmod(FD, (mode_t)a[1]);
     case SYS_fchown32: return hook_fchown(FD, (uid_t)a[1], (gid_t)a[2]);
-    case SYS_fchownat: return hook_fchownat(FD, AT_PATH, (uid_t)a[2], (gid_t)a[3], (int)a[4]);
-    case SYS_faccessat2: return hook_faccessat(FD, AT_PATH, (int)a[2], (int)a[3]);
     case SYS_fstatfs: return hook_narrow_fstatfs(FD, (struct statfs *)a[1]);
     case SYS_fstatfs64:
         return (size_t)a[1] == sizeof(struct statfs64) ? hook_fstatfs(FD, (struct statfs *)a[2])
                                                        : by_value(EINVAL);
-    case SYS_utime: return hook_utime(PATH, (const struct utimbuf *)a[1]);
-    case SYS_utimes: return hook_utimes(PATH, (const struct timeval *)a[1]);
-    case SYS_futimesat: return hook_futimesat(FD, AT_PATH, (const struct timeval *)a[2]);
-    case SYS_utimensat:
-        return hook_utimensat(FD, AT_PATH, (const struct timespec *)a[2], (int)a[3]);
     case SYS_utimensat_time64:
         return hook_time64_utimensat(FD, AT_PATH, (const struct time64 *)a[2], (int)a[3]);
-    case SYS_fgetxattr: return hook_fgetxattr(FD, AT_PATH, (void *)a[2], (size_t)a[3]);
-    case SYS_flistxattr: return hook_flistxattr(FD, BUF, (size_t)a[2]);
-    case SYS_fsetxattr:
-        return hook_fsetxattr(FD, AT_PATH, (const void *)a[2], (size_t)a[3], (int)a[4]);
-    case SYS_fremovexattr: return hook_fremovexattr(FD, AT_PATH);
     case SYS_copy_file_range:
         return hook_copy_file_range(FD, LOFF(1), (int)a[2], LOFF(3), (size_t)a[4], (unsigned)a[5]);
     case SYS_sendfile: return hook_narrow_sendfile(FD, (int)a[1], (int32_t *)a[2], (size_t)a[3]);
     case SYS_sendfile64: return hook_sendfile(FD, (int)a[1], LOFF(2), (size_t)a[3]);
     case SYS_splice:
         return hook_splice(FD, LOFF(1), (int)a[2], LOFF(3), (size_t)a[4], (unsigned)a[5]);
-    case SYS_tee: return hook_tee(FD, (int)a[1], (size_t)a[2], (unsigned)a[3]);
     case SYS_mmap2:
         return (long)hook_mmap((void *)a[0], (size_t)a[1], (int)a[2], (int)a[3], (int)a[4],
                                (int64_t)(unsigned long)a[5] * 4096);
-    case SYS_munmap: return hook_munmap((void *)a[0], (size_t)a[1]);
-    case SYS_mremap:
-        return (long)hook_mremap((void *)a[0], (size_t)a[1], (size_t)a[2], (int)a[3], (void *)a[4]);
-    case SYS_remap_file_pages:
-        return hook_remap_file_pages((void *)a[0], (size_t)a[1], (int)a[2], (size_t)a[3], (int)a[4]);
-    case SYS_msync: return hook_msync((void *)a[0], (size_t)a[1], (int)a[2]);
-    case SYS_execve: return hook_execve(PATH, (char *const *)a[1], (char *const *)a[2]);
-    case SYS_execveat:
-        return hook_execveat(FD, AT_PATH, (char *const *)a[2], (char *const *)a[3], (int)a[4]);
-    case SYS_io_submit: return by_value(-hook_io_submit((void *)a[0], a[1], (struct iocb **)a[2]));
-    case SYS_io_uring_setup:
-        return by_value(-hook_ring_setup((unsigned)a[0], (struct io_uring_params *)a[1]));
-    case SYS_io_uring_enter:
-        return by_value(-hook_ring_enter2((unsigned)a[0], (unsigned)a[1], (unsigned)a[2],
-                                          (unsigned)a[3], (void *)a[4], (size_t)a[5]));
-    case SYS_io_uring_register:
-        return by_value(-hook_ring_register((unsigned)a[0], (unsigned)a[1], (const void *)a[2],
-                                            (unsigned)a[3]));
-    case SYS_sendmsg: return hook_sendmsg(FD, (const struct msghdr *)a[1], (int)a[2]);
-    case SYS_recvmsg: return hook_recvmsg(FD, (struct msghdr *)a[1], (int)a[2]);
-    case SYS_sendmmsg:
-        return hook_sendmmsg(FD, (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3]);
-    case SYS_recvmmsg:
-        return hook_recvmmsg(FD, (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3],
-                             (struct timespec *)a[4]);
     case SYS_recvmmsg_time64:
         return hook_time64_recvmmsg(FD, (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3],
                                     (struct time64 *)a[4]);
-    case SYS_pidfd_getfd: return hook_pidfd_getfd(FD, (int)a[1], (unsigned)a[2]);
-    case SYS_exit_group: hook_exit((int)a[0]);
     default: return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     }
 }
